@@ -4,8 +4,8 @@ Pure, except that rules count their requests.
 
 A rule names its requests (an operation, a pattern of operations or a method), a fault, and the requests of these that
 it strikes: all, the first ones, every n-th, or a share of them chosen by a seed. Each rule counts the requests that it
-matches. A rule with a stream fault counts streams instead. Latencies add up. Of the other faults, the first rule that
-strikes wins.
+matches. A rule with a stream fault counts streams instead. Latencies add up, and so do the habits of other servers. Of
+the other faults, the first rule that strikes wins.
 """
 
 import hashlib
@@ -16,6 +16,8 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
+
+from gateway.emulator.faults.habits import HABITS, HabitName
 
 METHODS: Final = frozenset({"GET", "POST", "DELETE"})
 FaultName: TypeAlias = Literal[
@@ -33,6 +35,7 @@ FaultName: TypeAlias = Literal[
     "garbled",
     "half-character",
     "silent",
+    HabitName,
 ]
 # An upload or a download of a file is a stream whose events are its pieces.
 FILE_STREAM_FAULTS: Final[frozenset[str]] = frozenset({"cut", "silent"})
@@ -49,6 +52,7 @@ _ONLY_FOR: Final[dict[str, frozenset[str]]] = {
 }
 _NEVER_AFTER: Final[dict[str, str]] = {
     **dict.fromkeys(STREAM_FAULTS, "since a stream begins after the write"),
+    **dict.fromkeys(HABITS, "since it replaces no answer"),
     "unfiltered": "since it changes the request",
     "upload-only": "since it decides by the file that is found",
 }
@@ -97,6 +101,11 @@ class FaultRule(BaseModel):
             _refuse(f"expected at most one of {_listed(_SCHEDULES)}, got {' and '.join(schedules)}")
         return self
 
+    @property
+    def is_habit(self) -> bool:
+        """Return whether the fault is a habit of other servers, which may strike together with other faults."""
+        return self.fault in HABITS
+
     def matches(self, operation: str, method: str) -> bool:
         """Return whether the rule is about requests of this operation or method."""
         return self.operation == method or fnmatchcase(operation, self.operation)
@@ -120,17 +129,19 @@ class Strike:
         latency_before: Seconds to wait before the request takes effect.
         latency_after: Seconds to wait after it.
         rule: The rule whose fault replaces the response, if any.
+        habits: The habits of other servers that the request meets.
     """
 
     latency_before: float = 0.0
     latency_after: float = 0.0
     rule: FaultRule | None = None
+    habits: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str | None:
         """Return the faults' name for the log. None if the request meets no fault."""
         latency = "latency" if self.latency_before or self.latency_after else None
-        return "+".join(filter(None, (latency, self.rule.fault if self.rule else None))) or None
+        return "+".join(filter(None, (latency, *sorted(self.habits), self.rule.fault if self.rule else None))) or None
 
 
 @dataclass(slots=True)
@@ -174,7 +185,8 @@ class Faults:
         return Strike(
             latency_before=sum((rule.latency_ms or 0) for rule in latencies if rule.when == "before") / 1000,
             latency_after=sum((rule.latency_ms or 0) for rule in latencies if rule.when == "after") / 1000,
-            rule=next((rule for rule in struck if rule.latency_ms is None), None),
+            rule=next((rule for rule in struck if _replaces(rule)), None),
+            habits=frozenset(rule.fault for rule in struck if rule.is_habit),
         )
 
     def fault_for_stream(
@@ -190,7 +202,7 @@ class Faults:
                 continue
             count.seen += 1
             # A rule has not struck if an earlier one replaces the response.
-            is_too_late = rule.latency_ms is None and any(other.latency_ms is None for other in struck)
+            is_too_late = _replaces(rule) and any(_replaces(other) for other in struck)
             if rule.strikes(count.seen) and not is_too_late:
                 count.struck += 1
                 struck.append(rule)
@@ -213,6 +225,10 @@ def error_from_validation(error: ValidationError, where: str) -> FaultRuleError:
             shown = repr(first["input"])
             words = f"expected {expected}, got {shown if len(shown) <= 60 else shown[:57] + '...'}"
     return FaultRuleError(f"{path.lstrip('.')}: {words}" if path else words)
+
+
+def _replaces(rule: FaultRule) -> bool:
+    return rule.latency_ms is None and not rule.is_habit
 
 
 def _share_from_seed(seed: int, number: int) -> float:

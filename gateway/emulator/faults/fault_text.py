@@ -11,7 +11,8 @@ The form is `RULE,RULE,...`, where a rule is `OPERATION:FAULT` and any number of
 |             | `html` (status 200) or `html=502`, `unfiltered` (the filter of a list, or the range of |
 |             | a download, is ignored), `upload-only` (content that the real service keeps to itself  |
 |             | is refused); of streams: `cut`, `garbled`, `half-character`, `silent`. Uploads and     |
-|             | downloads of files are streams too: `cut`, `silent`                                    |
+|             | downloads of files are streams too: `cut`, `silent`; the habits of other servers       |
+|             | (`habits.py`)                                                                          |
 | which ones  | `first=N`, `every=N` or `probability=0.5` (with `seed=N`); none of them: all           |
 | when        | `when=after`: the request takes effect, its answer is lost (`when=before` otherwise)   |
 | retry_after | seconds in `Retry-After`, with `429` and `503`                                         |

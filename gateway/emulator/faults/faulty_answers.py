@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from functools import partial
 
+import orjson
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler, Middleware
@@ -16,7 +17,8 @@ from multidict import CIMultiDict
 from gateway.emulator.bodies import api_errors
 from gateway.emulator.clock import Clock
 from gateway.emulator.faults.fault_rules import FILE_STREAM_FAULTS, STREAM_FAULTS, FaultRule, Faults, Strike
-from gateway.emulator.http.api_endpoint import is_api_path, json_response, operation_name
+from gateway.emulator.faults.habits import habitual_frames, habitual_json, refusal_of_habits
+from gateway.emulator.http.api_endpoint import IGNORES_LOCKS, is_api_path, json_response, operation_name
 from gateway.emulator.http.file_response import FileResponse
 from gateway.emulator.http.request_counts import add_fault_header
 from gateway.emulator.http.streamed_response import StreamedResponse
@@ -50,7 +52,7 @@ def fault_middleware(faults: Faults, streams: OpenStreams, clock: Clock) -> Midd
         if name == _UPLOAD and strike.rule is None:
             rule = faults.fault_for_stream(name, request.method, FILE_STREAM_FAULTS)
             handler = handler if rule is None else partial(_break_off_upload, rule=rule, streams=streams)
-        response = await _respond_or_fail(request, handler, strike, clock)
+        response = await _respond_with_habits(request, handler, strike, clock)
         if strike.name:
             add_fault_header(response, strike.name)
         if isinstance(response, StreamedResponse):
@@ -59,6 +61,8 @@ def fault_middleware(faults: Faults, streams: OpenStreams, clock: Clock) -> Midd
             if rule is not None:
                 add_fault_header(response, rule.fault)
                 response.frames = _spoil_frames(response.frames, rule, request, streams)
+            if strike.habits and not isinstance(response, FileResponse):
+                response.frames = _change_frames(response.frames, strike.habits)
         return response
 
     return inject_faults
@@ -95,6 +99,30 @@ class TruncatedResponse(web.StreamResponse):
         writer = await super().prepare(request)
         await self.write(self._beginning)
         return writer
+
+
+async def _respond_with_habits(
+    request: web.Request, handler: Handler, strike: Strike, clock: Clock
+) -> web.StreamResponse:
+    if not strike.habits:
+        return await _respond_or_fail(request, handler, strike, clock)
+    if (refusal := refusal_of_habits(await request.read(), strike.habits)) is not None:
+        return json_response(refusal, 400)
+    if "no-before" in strike.habits:
+        request = request.clone(rel_url=request.rel_url.without_query_params("before"))
+    request[IGNORES_LOCKS] = "no-lock" in strike.habits
+    response = await _respond_or_fail(request, handler, strike, clock)
+    body = response.body if isinstance(response, web.Response) else None
+    if isinstance(response, web.Response) and isinstance(body, bytes) and response.content_type == "application/json":
+        response.body = json_response(habitual_json(orjson.loads(body), strike.habits)).body
+    return response
+
+
+async def _change_frames(frames: AsyncGenerator[bytes, None], habits: frozenset[str]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(frames):
+        async for frame in frames:
+            for changed in habitual_frames(frame, habits):
+                yield changed
 
 
 async def _respond_or_fail(request: web.Request, handler: Handler, strike: Strike, clock: Clock) -> web.StreamResponse:

@@ -70,7 +70,7 @@ class ApiServices:
 
 
 SERVICES: Final = web.AppKey("SERVICES", ApiServices)
-IGNORES_LOCKS: Final = "emulator.ignores_locks"
+IGNORES_LOCKS: Final = web.RequestKey("IGNORES_LOCKS", bool)
 """The key of a request that a fault rule has let through a conversation's lock."""
 
 
