@@ -45,9 +45,12 @@ async def test_the_page_shows_counts_and_threads_and_switches_faults(emulator: D
         await expect(page.get_by_role("row", name="listAssistants 3")).to_be_visible()
 
         await page.get_by_label("API key").fill("demo-key")
-        await expect(page.locator("#thread-count")).to_have_text("7 threads")
+        await expect(page.locator("#thread-count")).to_have_text("7 threads, 6 conversations")
         await expect(page.locator(".thread").first).to_contain_text("<b>Herons</b>, 0 messages")
         await expect(page.locator(".badge.requires_action")).to_have_count(1)
+        conversation = page.locator(".thread", has_text="conv_demoRefundPending0000001")
+        await expect(conversation).to_contain_text("Refund for order 1052, 2 items")
+        await expect(conversation.locator(".run")).to_have_text("completedresp_demoRefundPending0005001")
 
         switch = page.get_by_role("switch", name="Reads answer 503")
         await switch.check()

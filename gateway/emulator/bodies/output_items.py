@@ -95,15 +95,15 @@ def render_text_annotation(response: Response, annotation: TextAnnotation) -> Js
     }
 
 
-def call_id_as_item(call: ToolCall) -> str:
-    """Return the id of a call's item. A function call has another id of its own, which its output names."""
+def call_item_id(response: Response, call: ToolCall) -> str:
+    """Return the id of a call's item. A function call has another id too, its model's, which its output names."""
     prefix = {"function": "fc", "code_interpreter": "ci", "file_search": "fs", "mcp": "mcpr"}[call.kind]
-    return id_from_name(prefix, call.id)
+    return id_from_name(prefix, f"{response.id}:{call.id}")
 
 
 def call_item(response: Response, call: ToolCall, status: str) -> JsonObject:
     """Return the item of a call whose step has this status."""
-    own: JsonObject = {"id": call_id_as_item(call)}
+    own: JsonObject = {"id": call_item_id(response, call)}
     match call:
         case FunctionCall():
             return {

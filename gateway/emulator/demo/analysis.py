@@ -1,7 +1,7 @@
 """The demo thread of a data analysis: attachments, code with logs and a chart, a file to download, citations."""
 
 from gateway.emulator.demo.demo_assistants import FILE_HANDBOOK, FILE_SALES
-from gateway.emulator.demo.narrator import Narrator, marked_text
+from gateway.emulator.demo.narrator import BeginStory, marked_text
 from gateway.emulator.objects import (
     Assistant,
     Attachment,
@@ -14,7 +14,6 @@ from gateway.emulator.objects import (
     TextPart,
 )
 from gateway.emulator.runs.script import RunCode, SearchFiles, WriteMessage
-from gateway.emulator.state.store import Store
 
 THREAD_ANALYSIS = "thread_demoQuarterlySales000001"
 RUN_CODE = "run_demoQuarterlySales000001"
@@ -53,11 +52,9 @@ _QUOTES = {
 }
 
 
-def write_conversation(store: Store, partition: str, started_at: float, analyst: Assistant) -> None:
+def write_conversation(begin: BeginStory, started_at: float, analyst: Assistant) -> None:
     """Write the conversation about the quarter's sales."""
-    story = Narrator(
-        store,
-        partition,
+    story = begin(
         THREAD_ANALYSIS,
         started_at,
         metadata={"title": "Quarterly sales"},
@@ -89,6 +86,6 @@ def write_conversation(store: Store, partition: str, started_at: float, analyst:
     )
     story.run(
         analyst,
-        SearchFiles(results),
+        SearchFiles(results, query="When does revenue count?"),
         WriteMessage((TextPart(value=_POLICY, annotations=citations),)),
     )

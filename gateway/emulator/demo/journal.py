@@ -1,9 +1,8 @@
 """The long demo thread: a work journal of 70 days, so that paging goes beyond a hundred messages."""
 
-from gateway.emulator.demo.narrator import Narrator
+from gateway.emulator.demo.narrator import BeginStory
 from gateway.emulator.objects import Assistant, TextPart
 from gateway.emulator.runs.script import WriteMessage
-from gateway.emulator.state.store import Store
 
 THREAD_JOURNAL = "thread_demoWorkJournal000000001"
 JOURNAL_DAYS = 70
@@ -33,9 +32,9 @@ _NEXT = (
 _MOODS = ("🙂", "😅", "🚀", "😴", "☕")
 
 
-def write_conversation(store: Store, partition: str, started_at: float, writer: Assistant) -> None:
+def write_conversation(begin: BeginStory, started_at: float, writer: Assistant) -> None:
     """Write the conversation about 70 days of work, two messages a day."""
-    story = Narrator(store, partition, THREAD_JOURNAL, started_at, metadata={"title": "Work journal"})
+    story = begin(THREAD_JOURNAL, started_at, metadata={"title": "Work journal"})
     for day in range(1, JOURNAL_DAYS + 1):
         done, planned = _DONE[day % len(_DONE)], _NEXT[day % len(_NEXT)]
         story.at = started_at + (day - 1) * _DAY_SECONDS

@@ -1,8 +1,9 @@
 """The writer of past conversations for the demo. Their runs use the same schedule and events as live runs."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from gateway.emulator.objects import (
     RUN_LIFETIME_SECONDS,
@@ -22,7 +23,13 @@ from gateway.emulator.runs.answer_texts import count_content_tokens, count_token
 from gateway.emulator.runs.lifecycle import cancellation_events, tool_output_events
 from gateway.emulator.runs.schedule import timeline_from_script
 from gateway.emulator.runs.script import Action, Script
-from gateway.emulator.state.run_timelines import apply_due_events, load_progress, replace_pending_events, start_run
+from gateway.emulator.state.run_timelines import (
+    apply_due_events,
+    load_progress,
+    load_run,
+    replace_pending_events,
+    start_run,
+)
 from gateway.emulator.state.store import Store
 
 _ID_LENGTH = 24
@@ -32,8 +39,12 @@ _READING_SECONDS = 20
 class Narrator:
     """The writer of one demo thread. Its ids are readable and always the same: `msg_demoRefund00000000000002`.
 
-    `at` is the time in the story, in unix seconds.
+    Attributes:
+        thread_id: The thread, or what stands for it.
+        at: The time in the story, in unix seconds.
     """
+
+    _FIRST_NUMBER = 1
 
     def __init__(
         self,
@@ -52,19 +63,14 @@ class Narrator:
         self._name = thread_id.removeprefix("thread_").rstrip("0123456789")
         self._numbers: Counter[str] = Counter()
         self._prompt_tokens = 0
-        thread = Thread(
-            id=thread_id,
-            created_at=int(started_at),
-            metadata=metadata or {},
-            tool_resources=tool_resources or {},
-        )
-        store.threads.add(partition, thread)
+        self._store_story(metadata or {}, tool_resources or {})
 
     def new_id(self, prefix: str) -> str:
         """Return the next readable id with this prefix in this thread."""
+        number = self._FIRST_NUMBER + self._numbers[prefix]
         self._numbers[prefix] += 1
         separator, length = ("-", _ID_LENGTH - 2) if prefix == "file" else ("_", _ID_LENGTH)
-        return prefix + separator + self._name + str(self._numbers[prefix]).zfill(length - len(self._name))
+        return prefix + separator + self._name + str(number).zfill(length - len(self._name))
 
     def wait(self, seconds: float) -> None:
         """Move the story's time forward."""
@@ -90,7 +96,7 @@ class Narrator:
             completed_at=int(self.at),
         )
         self._prompt_tokens += count_content_tokens(message.content)
-        self._store.messages.add(self._partition, message)
+        self._store_message(message)
         return message
 
     def run(
@@ -145,12 +151,19 @@ class Narrator:
         for message in load_progress(self._store, self._partition, run).messages.values():
             self._store.messages.replace(self._partition, replace(message, metadata=metadata))
 
+    def _store_story(self, metadata: Metadata, tool_resources: JsonObject) -> None:
+        thread = Thread(id=self.thread_id, created_at=int(self.at), metadata=metadata, tool_resources=tool_resources)
+        self._store.threads.add(self._partition, thread)
+
+    def _store_message(self, message: Message) -> None:
+        self._store.messages.add(self._partition, message)
+
     def _script(self, actions: Sequence[Action]) -> Script:
         return Script(tuple(actions), prompt_tokens=self._prompt_tokens)
 
     def _updated_run(self, run: Run) -> Run:
         apply_due_events(self._store, self._partition, self.thread_id, self.at)
-        return self._store.runs.get(self._partition, run.id) or run
+        return load_run(self._store, self._partition, run.id) or run
 
     def _new_run(self, assistant: Assistant, metadata: Metadata, waits_until: float | None) -> Run:
         created_at = int(self.at)
@@ -166,6 +179,10 @@ class Narrator:
             tool_resources=assistant.tool_resources,
             metadata=metadata,
         )
+
+
+BeginStory: TypeAlias = Callable[..., Narrator]
+"""A narrator without its store and partition: what a story is told to."""
 
 
 def marked_text(text: str, marks: Sequence[str]) -> list[tuple[str, int, int]]:

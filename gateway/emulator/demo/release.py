@@ -1,9 +1,8 @@
 """The demo thread of release notes: an incomplete run (token limit), a cancelled, a failed and a completed one."""
 
-from gateway.emulator.demo.narrator import Narrator
+from gateway.emulator.demo.narrator import BeginStory
 from gateway.emulator.objects import Assistant, Failure, TextPart
 from gateway.emulator.runs.script import WriteMessage
-from gateway.emulator.state.store import Store
 
 THREAD_RELEASE = "thread_demoReleaseNotes00000001"
 RUN_INCOMPLETE = "run_demoReleaseNotes00000001"
@@ -18,9 +17,9 @@ _NOTES = """## 3.4.0 “Ñandú” 🪶
 Thanks to Łukasz, Nguyễn and 小林 for their reports."""
 
 
-def write_conversation(store: Store, partition: str, started_at: float, writer: Assistant) -> None:
+def write_conversation(begin: BeginStory, started_at: float, writer: Assistant) -> None:
     """Write the conversation about release notes that succeed at the fourth run."""
-    story = Narrator(store, partition, THREAD_RELEASE, started_at, metadata={"title": "Release notes 3.4.0"})
+    story = begin(THREAD_RELEASE, started_at, metadata={"title": "Release notes 3.4.0"})
     story.say(
         "Write release notes for 3.4.0: accents in search, emoji in export, right-to-left text. Thank Łukasz, Nguyễn "
         "and 小林."

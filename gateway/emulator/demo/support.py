@@ -1,9 +1,8 @@
 """The demo threads of a support desk: a failed run, an order look-up, and a refund that waits for approval."""
 
-from gateway.emulator.demo.narrator import Narrator
+from gateway.emulator.demo.narrator import BeginStory
 from gateway.emulator.objects import Assistant, Failure, ImageFilePart, TextPart
 from gateway.emulator.runs.script import CallFunctions, Fail, WriteMessage
-from gateway.emulator.state.store import Store
 
 THREAD_SUPPORT = "thread_demoBrokenTeapot00000001"
 THREAD_REFUND = "thread_demoRefundPending0000001"
@@ -14,11 +13,9 @@ RUN_WAITING = "run_demoRefundPending0000001"
 _WAITING_SECONDS = 10 * 365 * 86_400
 
 
-def write_teapot_conversation(store: Store, partition: str, started_at: float, support: Assistant) -> None:
+def write_teapot_conversation(begin: BeginStory, started_at: float, support: Assistant) -> None:
     """Write the conversation about a broken teapot: the first run fails, the second one looks up the order."""
-    story = Narrator(
-        store,
-        partition,
+    story = begin(
         THREAD_SUPPORT,
         started_at,
         metadata={"title": "Teapot arrived broken", "priority": "high"},
@@ -51,11 +48,9 @@ def write_teapot_conversation(store: Store, partition: str, started_at: float, s
     story.run(support, WriteMessage((TextPart(value="Done: it leaves tomorrow and should be with you by Friday. 📦"),)))
 
 
-def write_refund_conversation(store: Store, partition: str, started_at: float, support: Assistant) -> None:
+def write_refund_conversation(begin: BeginStory, started_at: float, support: Assistant) -> None:
     """Write the conversation about a refund: its run waits until a client submits the function's output."""
-    story = Narrator(
-        store,
-        partition,
+    story = begin(
         THREAD_REFUND,
         started_at,
         metadata={"title": "Refund for order 1052", "locale": "de"},

@@ -1,18 +1,15 @@
 """The demo thread of a trip to Kyoto: two function calls at once, an image URL, a refusal, several writing systems."""
 
-from gateway.emulator.demo.narrator import Narrator
+from gateway.emulator.demo.narrator import BeginStory
 from gateway.emulator.objects import Assistant, ImageUrlPart, RefusalPart, TextPart
 from gateway.emulator.runs.script import CallFunctions, WriteMessage
-from gateway.emulator.state.store import Store
 
 THREAD_TRIP = "thread_demoTripToKyoto000000001"
 
 
-def write_conversation(store: Store, partition: str, started_at: float, concierge: Assistant) -> None:
+def write_conversation(begin: BeginStory, started_at: float, concierge: Assistant) -> None:
     """Write the conversation about a weekend in Kyoto."""
-    story = Narrator(
-        store,
-        partition,
+    story = begin(
         THREAD_TRIP,
         started_at,
         metadata={"title": "Kyoto in November 🍁", "customer": "Amélie"},

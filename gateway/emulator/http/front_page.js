@@ -50,30 +50,40 @@ function showRun({ id, status }) {
     element("span", { className: "mono", textContent: id }));
 }
 
-function showThread({ id, title, messages, runs, more_runs }) {
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+function showStory({ id, title }, contents, runs, more) {
   return element("div", { className: "thread" },
     element("div", { className: "mono", textContent: id }),
-    element("p", { textContent: `${title ? `${title}, ` : ""}${messages} message${messages === 1 ? "" : "s"}` }),
+    element("p", { textContent: `${title ? `${title}, ` : ""}${contents}` }),
     ...runs.map(showRun),
-    ...(more_runs ? [element("p", { textContent: "and older runs" })] : []));
+    ...(more ? [element("p", { textContent: more })] : []));
 }
+
+const showThread = (thread) =>
+  showStory(thread, counted(thread.messages, "message"), thread.runs, thread.more_runs && "and older runs");
+
+const showConversation = (conversation) =>
+  showStory(conversation, counted(conversation.items, "item"), conversation.responses,
+    conversation.more_responses && "and older responses");
 
 async function refreshThreads() {
   const key = byId("key").value.trim();
-  let shown = { total: null, threads: [] };
-  let note = "Enter a key to see its newest threads.";
+  let shown = { total: null, threads: [], conversations: [] };
+  let note = "Enter a key to see its newest threads and conversations.";
   if (key) {
     try {
       shown = await fetchJson("/_emulator/threads", { headers: { Authorization: `Bearer ${key}` } });
-      note = shown.total ? "" : "This key has no threads yet.";
+      note = shown.total || shown.total_conversations ? "" : "This key has no threads or conversations yet.";
     } catch (error) {
       note = error.message;
     }
   }
   if (key !== byId("key").value.trim()) return;
-  byId("thread-count").textContent = shown.total === null ? "" : `${shown.total} threads`;
+  byId("thread-count").textContent =
+    shown.total === null ? "" : `${counted(shown.total, "thread")}, ${counted(shown.total_conversations, "conversation")}`;
   byId("thread-note").textContent = note;
-  byId("thread-list").replaceChildren(...shown.threads.map(showThread));
+  byId("thread-list").replaceChildren(...shown.threads.map(showThread), ...shown.conversations.map(showConversation));
 }
 
 const SWITCHES = [

@@ -1,4 +1,4 @@
-"""The emulator's own pages: a front page, the request counts, and the threads of a key. Only the last need a key."""
+"""The emulator's own pages: a front page, the request counts, and what a key has. Only the last need a key."""
 
 import json
 import secrets
@@ -11,9 +11,11 @@ from aiohttp import web
 
 from gateway.emulator.bodies.api_errors import ApiError
 from gateway.emulator.bodies.list_query import ListQuery
+from gateway.emulator.bodies.reply_responses import response_status
 from gateway.emulator.http.api_endpoint import SERVICES, ApiServices, json_response
 from gateway.emulator.http.request_counts import COUNTS, LOG_LENGTH
 from gateway.emulator.objects import JsonObject, Thread
+from gateway.emulator.response_objects import Conversation
 from gateway.emulator.state.run_timelines import apply_due_events
 
 REQUESTS_PATH = "/_emulator/requests"
@@ -67,7 +69,7 @@ async def reset_requests(request: web.Request) -> web.Response:
 
 
 async def show_threads(request: web.Request) -> web.Response:
-    """Return the newest threads of the request's key, with their newest runs, as JSON."""
+    """Return the newest threads of the request's key with their newest runs, and its conversations, as JSON."""
     services = request.app[SERVICES]
     try:
         partition = services.keys.partition_from_headers(request.headers)
@@ -78,7 +80,12 @@ async def show_threads(request: web.Request) -> web.Response:
         threads, _ = store.threads.page(partition, None, _SHOWN_THREADS)
         shown = [_thread_overview(services, partition, thread) for thread in threads]
         total = store.threads.count(partition, None)
-    return json_response({"total": total, "threads": shown})
+        conversations, _ = store.conversations.page(partition, None, _SHOWN_THREADS)
+        shown_too = [_conversation_overview(services, partition, conversation) for conversation in conversations]
+        total_too = store.conversations.count(partition, None)
+    return json_response(
+        {"total": total, "threads": shown, "total_conversations": total_too, "conversations": shown_too}
+    )
 
 
 def front_page(
@@ -125,4 +132,17 @@ def _thread_overview(services: ApiServices, partition: str, thread: Thread) -> J
         "messages": store.messages.count(partition, thread.id),
         "runs": [{"id": run.id, "status": run.status} for run in runs],
         "more_runs": has_more,
+    }
+
+
+def _conversation_overview(services: ApiServices, partition: str, conversation: Conversation) -> JsonObject:
+    store = services.store
+    apply_due_events(store, partition, conversation.id, services.clock.now())
+    responses, has_more = store.responses.page(partition, None, _SHOWN_RUNS, run_id=conversation.id)
+    return {
+        "id": conversation.id,
+        "title": conversation.metadata.get("title"),
+        "items": store.items.count(partition, conversation.id),
+        "responses": [{"id": response.id, "status": response_status(response)} for response in responses],
+        "more_responses": has_more,
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from gateway.emulator.bodies.api_errors import ApiError, missing_parameter
 from gateway.emulator.bodies.item_bodies import InputItem, MessageItem
+from gateway.emulator.bodies.new_responses import response_from_body
 from gateway.emulator.bodies.output_items import output_items
 from gateway.emulator.bodies.reply_objects import render_page
 from gateway.emulator.bodies.reply_responses import render_deleted_response, render_response
@@ -22,7 +23,7 @@ from gateway.emulator.objects import JsonObject
 from gateway.emulator.operations.api_call import ApiCall, checked_id
 from gateway.emulator.operations.conversations import check_unlocked, find_conversation, input_items, slice_items
 from gateway.emulator.operations.lookups import find_page
-from gateway.emulator.operations.response_creation import new_response, script_input_for_response
+from gateway.emulator.operations.response_creation import check_scenario, script_input_for_response
 from gateway.emulator.operations.run_files import store_made_files
 from gateway.emulator.response_objects import Response
 from gateway.emulator.runs.item_texts import latest_outputs, unanswered_calls, uncalled_outputs
@@ -56,7 +57,11 @@ def create_response(call: ApiCall) -> JsonObject | StreamReply | AwaitedResponse
         raise output_without_call(call_id)
     for call_id in unanswered_calls(context):
         raise call_without_output(call_id)
-    response = _start(call, new_response(call, body, items), context)
+    check_scenario(body.metadata)
+    new = response_from_body(
+        body, items, response_id=call.store.new_id("resp"), created_at=call.whole_second, origin=call.origin
+    )
+    response = _start(call, new, context)
     includes = frozenset(body.include or ())
     if body.background and not body.stream:
         return render_response(response, includes)

@@ -9,8 +9,8 @@ Source: `ResponseStreamEvent` of the specification, whose order of events is tha
 from collections.abc import Collection, Iterator, Sequence
 
 from gateway.emulator.bodies.output_items import (
-    call_id_as_item,
     call_item,
+    call_item_id,
     message_item,
     output_items,
     output_part,
@@ -190,7 +190,7 @@ class ResponseStream:
         self, before: Response, event: ToolCallGrown | CodeOutputAdded, after: Response
     ) -> Iterator[JsonObject]:
         call = next(call for call in _step(before, event.step_id).tool_calls if call.id == event.call_id)
-        place = self._place(after, call_id_as_item(call))
+        place = self._place(after, call_item_id(after, call))
         match event:
             case ToolCallGrown(text=text) if isinstance(call, CodeCall):
                 yield {"type": "response.code_interpreter_call_code.delta", **place, "delta": text}

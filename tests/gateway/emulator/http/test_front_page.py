@@ -52,6 +52,26 @@ async def test_the_threads_of_a_key_are_shown_with_their_runs(api: Api) -> None:
     assert (shown["threads"][1]["messages"], shown["threads"][1]["runs"][0]["status"]) == (2, "completed")
 
 
+async def test_the_conversations_of_a_key_are_shown_with_their_responses(api: Api) -> None:
+    made = await api.ok("POST", "/conversations", {"metadata": {"title": "Herons"}})
+    body = {"model": "gpt-5-mini", "input": "Hi?", "conversation": made["id"], "background": True, "store": True}
+    response = await api.ok("POST", "/responses", body)
+    headers = {"Authorization": f"Bearer {api.key}"}
+    for seconds, items, status in ((0, 0, "queued"), (60, 2, "completed")):
+        api.clock.advance(seconds)
+        shown = await (await api.client.get("/_emulator/threads", headers=headers)).json()
+        assert (shown["total"], shown["total_conversations"]) == (0, 1)
+        assert shown["conversations"] == [
+            {
+                "id": made["id"],
+                "title": "Herons",
+                "items": items,
+                "responses": [{"id": response["id"], "status": status}],
+                "more_responses": False,
+            }
+        ]
+
+
 async def test_the_threads_of_a_key_need_the_key(aiohttp_client: Any) -> None:
     client: TestClient[web.Request, web.Application] = await aiohttp_client(create_app(keys=["sk-1"]))
     for headers, status in (({}, 401), ({"api-key": "sk-2"}, 401), ({"api-key": "sk-1"}, 200)):
