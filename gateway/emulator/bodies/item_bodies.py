@@ -215,6 +215,8 @@ def _item_tag(value: Any) -> str | None:
     kind = type_tag(value)
     if kind is not None:
         return kind if kind in _CHECKED else "<other>"
+    if isinstance(value, ItemReference):
+        return "<item_reference>"
     if isinstance(value, dict) and value.get("type") is None:
         return "<item_reference>" if value.keys() <= {"id", "type"} and "id" in value else "<message>"
     return None
