@@ -179,6 +179,24 @@ def test_calls_follow_each_other_within_a_step() -> None:
     ]
 
 
+def test_code_and_searches_tell_what_they_do() -> None:
+    events, _ = stream_of(a_response(), timeline_of([CODE, SearchFiles((RESULT,), query="q")]))
+    assert names(events)[3:-1] == [
+        "output_item.added",
+        "code_interpreter_call.in_progress",
+        "code_interpreter_call_code.delta",
+        "code_interpreter_call_code.done",
+        "code_interpreter_call.interpreting",
+        "code_interpreter_call.completed",
+        "output_item.done",
+        "output_item.added",
+        "file_search_call.in_progress",
+        "file_search_call.searching",
+        "file_search_call.completed",
+        "output_item.done",
+    ]
+
+
 def test_code_that_fails_has_no_completed_event() -> None:
     events, response = stream_of(a_response(), timeline_of([RunCode("1/0", (), failure=FAILURE)]))
     assert names(events)[3:] == [
