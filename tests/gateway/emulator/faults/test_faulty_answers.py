@@ -139,6 +139,7 @@ async def test_pages_of_the_emulator_itself_meet_no_faults(faulty: Faulty) -> No
     assert page["log"][0] == {
         "operation": "unknown", "method": "GET", "path": "/v1/nowhere", "status": 503, "fault": "503",
         "client_request_id": None,
+        "traceparent": None,
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ async def test_requests_are_counted_by_operation_including_refused_ones(api: Api
     await api.ok("GET", f"/threads/{thread_id}/messages?limit=1")
     await api.call("GET", "/threads/thread_X")
     await api.call("GET", "/nowhere")
-    fault = {"fault": None, "client_request_id": None}
+    fault = {"fault": None, "client_request_id": None, "traceparent": None}
     reply = await api.client.get("/_emulator/requests")
     assert await reply.json() == {
         "total": 4,

@@ -1,4 +1,4 @@
-"""Responses over HTTP: what the official SDK does not send, and what it does not look at."""
+"""Responses over HTTP: requests that the official SDK does not send, and fields that it does not check."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What makes a response out of a run's script and timeline."""
+"""The items and the usage of a response, made of a run's script and timeline."""
 
 from gateway.emulator.objects import (
     FileCitation,
