@@ -44,6 +44,8 @@ async def running_world(emulator: Emulator, valkey: Valkey, database_url: str) -
     assistants = [await assistant(emulator, name="Plain", **secrets)]
     emulator.clock.advance(1)
     assistants.append(await assistant(emulator, name="Weather", tools=[WEATHER], **secrets))
+    emulator.clock.advance(1)
+    assistants.append(await assistant(emulator, name="Analyst", tools=[{"type": "code_interpreter"}], **secrets))
     async with running_oidc_server() as provider, AsyncExitStack() as stack:
         settings: dict[str, Any] = {
             "upstream_api_key": KEY,
@@ -82,9 +84,15 @@ async def test_nothing_crosses_between_users(
             emulator.clock.advance(DAY_SECONDS if number % 2 else LONG_SECONDS)
             await ask_for_the_same(world, actors, Random(f"{seed} {number}"))
         for actor in actors:
+            for thread in world.owned_by(actor.subject):
+                await actor.files.find_made_files(thread)
+        world.end_round()
+        for actor in actors:
             await check_own(actor)
+            await (actor.files.read_anothers_file if actor.subject.is_admin else actor.files.try_to_read_a_file)()
         await world.check_all()
-        assert len(world.outcomes) >= 15, world.outcomes
+        assert len(world.outcomes) >= 25, world.outcomes
+        assert {file.content is None for file in world.files} == {True, False}, "some were sent, and runs made some"
 
 
 async def ask_for_the_same(world: World, actors: Sequence[Actor], random: Random) -> None:
@@ -105,5 +113,8 @@ async def check_own(actor: Actor) -> None:
     for thread in actor.world.owned_by(actor.subject):
         for gateway in actor.world.gateways:
             await actor.read_thread(thread, gateway)
+    for file in actor.world.files:
+        if file.owner == actor.subject:
+            await actor.files.read_file(file)
     for thread, reader in actor.readers:
         actor.world.record_shown(actor.subject, [thread.id], json.dumps([reader.events, reader.errors]))

@@ -12,6 +12,7 @@ from schema.contract.paging import CursorScope
 from tests.support.emulator_runs import RUN_EVENTS, THREAD_EVENTS
 from tests.support.gateway import Gateway
 from tests.support.graphql import Reply
+from tests.support.isolation_files import FileActions
 from tests.support.isolation_model import INSTRUCTIONS, OwnedThread, Subject, World, without_timing
 from tests.support.signed_in import UNKNOWN
 from tests.support.subscription_clients import LiveSocket, SubscriptionReader, open_socket, open_stream
@@ -60,6 +61,7 @@ class Actor:
         self.readers: list[tuple[OwnedThread, SubscriptionReader]] = []
         self.random = Random()
         self.token = self.issue_token()
+        self.files = FileActions(self)
         self._texts = 0
         self._socket: LiveSocket | None = None
         self._open = AsyncExitStack()
@@ -89,6 +91,7 @@ class Actor:
                 choices += [(10, self.try_to_read), (8, self.try_to_write), (4, self.try_to_follow)]
             if own and others and not self.subject.is_admin:
                 choices += [(3, self.try_mixed), (3, self.try_a_cursor), (3, self.try_ids_in_ones_own_thread)]
+            choices += self.files.choices()
             (chosen,) = random.choices([do for _, do in choices], [weight for weight, _ in choices])
             self.world.outcomes[chosen.__name__] += 1
             await chosen()
@@ -99,33 +102,33 @@ class Actor:
     # ---- one's own
 
     async def create_thread(self) -> None:
-        text, metadata = self._text(), {"title": self._text()}
+        text, metadata = self.make_text(), {"title": self.make_text()}
         values: dict[str, Any] = {"messages": [{"content": [{"text": text}]}], "metadata": metadata}
         made = await self._mutate(CREATE_THREAD, **values)
         assert made["thread"]["metadata"] == metadata
         self._add_thread(made, text, metadata)
 
-    async def create_thread_and_run(self) -> None:
-        text = self._text()
+    async def create_thread_and_run(self, question: str | None = None, assistant_id: str | None = None) -> None:
+        text = question or self.make_text()
         thread = {"messages": [{"content": [{"text": text}]}]}
-        assistant_id = self.random.choice(self.world.assistants)
+        assistant_id = assistant_id or self.random.choice(self.world.assistants)
         made = await self._mutate(CREATE_THREAD_AND_RUN, assistantId=assistant_id, thread=thread)
         self._add_thread(made, text, {}).runs.append(made["run"]["upstreamId"])
 
     async def update_thread(self) -> None:
-        thread, metadata = self._own(), {"title": self._text()}
+        thread, metadata = self.choose_own_thread(), {"title": self.make_text()}
         async with thread.lock:
             made = await self._mutate(UPDATE_THREAD, threadId=thread.id, metadata=metadata)
             assert made["thread"]["metadata"] == metadata
             thread.metadata = metadata
 
-    async def create_message(self, thread: OwnedThread | None = None) -> None:
-        thread = thread or self._own()
-        text = self._text(thread.owner)
+    async def create_message(self, thread: OwnedThread | None = None, **more: Any) -> None:
+        thread = thread or self.choose_own_thread()
+        text = self.make_text(thread.owner)
         async with thread.lock:
             if thread.is_deleted:
                 return
-            values = {"threadId": thread.id, "content": [{"text": text}]}
+            values = {"threadId": thread.id, "content": [{"text": text}], **more}
             made = await self._mutate(CREATE_MESSAGE, owners=[thread.owner], may_be_busy=bool(thread.runs), **values)
             if made["message"] is not None:
                 assert made["message"]["text"] == text
@@ -133,7 +136,7 @@ class Actor:
                 thread.messages.append(made["message"]["upstreamId"])
 
     async def create_run(self) -> None:
-        thread = self._own()
+        thread = self.choose_own_thread()
         values: dict[str, Any] = {"threadId": thread.id, "assistantId": self.random.choice(self.world.assistants)}
         async with thread.lock:
             made = await self._mutate(CREATE_RUN, may_be_busy=bool(thread.runs), **values)
@@ -142,37 +145,38 @@ class Actor:
                 thread.runs.append(made["run"]["upstreamId"])
 
     async def submit_outputs(self) -> None:
-        thread = self._own()
+        thread = self.choose_own_thread()
         if not thread.runs:
             return
         run_id = to_global_id(RunKey(thread.id, self.random.choice(thread.runs)))
         async with thread.lock:
-            run = (await self._data(WAITING_CALLS, {"run": run_id}))["run"]
+            run = (await self.ask(WAITING_CALLS, {"run": run_id}))["run"]
             if run["status"] == "REQUIRES_ACTION":
                 outputs = [
-                    {"callId": call["callId"], "output": self._text()} for call in run["requiredAction"]["toolCalls"]
+                    {"callId": call["callId"], "output": self.make_text()}
+                    for call in run["requiredAction"]["toolCalls"]
                 ]
                 await self._mutate(SUBMIT, runId=run_id, toolOutputs=outputs)
 
     async def delete_thread(self) -> None:
-        thread = self._own()
+        thread = self.choose_own_thread()
         async with thread.lock:
             await self._mutate(DELETE_THREAD, threadId=thread.id)
             thread.is_deleted = True
-        assert await self._data(WHOLE_THREAD, {"thread": thread.id}) == {"thread": None}
+        assert await self.ask(WHOLE_THREAD, {"thread": thread.id}) == {"thread": None}
 
     async def read_thread(self, thread: OwnedThread | None = None, gateway: Gateway | None = None) -> None:
         """Read a whole thread, and compare it with the model."""
-        thread = thread or self._own()
+        thread = thread or self.choose_own_thread()
         async with thread.lock:
-            data = await self._data(WHOLE_THREAD, {"thread": thread.id}, [thread.owner], gateway)
+            data = await self.ask(WHOLE_THREAD, {"thread": thread.id}, [thread.owner], gateway)
             if thread.is_deleted:
                 assert data == {"thread": None}
                 return
             self._compare(thread, data["thread"])
 
     async def follow(self) -> None:
-        thread = self._own()
+        thread = self.choose_own_thread()
         socket = await self._get_socket()
         query, variables = THREAD_EVENTS, {"thread": thread.id}
         if thread.runs and self.random.random() < 0.8:
@@ -184,7 +188,7 @@ class Actor:
             thread.event_cursors.append(reader.cursor)
 
     async def read_assistants(self) -> None:
-        nodes = (await self._data(ASSISTANTS))["assistants"]["nodes"]
+        nodes = (await self.ask(ASSISTANTS))["assistants"]["nodes"]
         assert [one["upstreamId"] for one in nodes] == list(self.world.assistants)
         seen = {(one["instructions"], len(one["metadata"])) for one in nodes}
         assert seen == ({(INSTRUCTIONS, 1)} if self.subject.is_admin else {(None, 0)})
@@ -232,7 +236,7 @@ class Actor:
     async def try_to_follow(self) -> None:
         """Follow another's run or thread, also behind a cursor of its log."""
         target = self.random.choice(self._others())
-        ids, gateway = target.choose_ids(self.random), self._gateway()
+        ids, gateway = target.choose_ids(self.random), self.choose_gateway()
         cursor = self.random.choice([None, *target.known.event_cursors])
         query = RUN_EVENTS if cursor else SUBSCRIPTIONS[self.random.choice(sorted(SUBSCRIPTIONS))]
         ends = []
@@ -249,7 +253,7 @@ class Actor:
 
     async def try_mixed(self) -> None:
         """Ask for one's own and another's at once."""
-        own, query = self._own(), self.random.choice([NODES, THREADS])
+        own, query = self.choose_own_thread(), self.random.choice([NODES, THREADS])
         ids = self.random.choice(self._others()).choose_ids(self.random)
         answers = []
         async with own.lock:
@@ -263,7 +267,7 @@ class Actor:
 
     async def try_a_cursor(self) -> None:
         """Page through one's own thread by another's cursor, or by one that is made from another's id."""
-        own, target = self._own(), self.random.choice(self._others())
+        own, target = self.choose_own_thread(), self.random.choice(self._others())
         made = CursorScope("messages", (own.id,)).to_cursor(target.choose_ids(self.random).message)
         cursor = self.random.choice([made, *target.known.cursors])
         answer = await self._execute(PAGE, {"thread": own.id, "after": cursor})
@@ -271,7 +275,7 @@ class Actor:
 
     async def try_ids_in_ones_own_thread(self) -> None:
         """Ask for the messages of another's run in one's own thread."""
-        own, ids = self._own(), self.random.choice(self._others()).choose_ids(self.random)
+        own, ids = self.choose_own_thread(), self.random.choice(self._others()).choose_ids(self.random)
         answers = []
         by_global_id = self.random.random() < 0.5
         for one in (ids, UNKNOWN):
@@ -283,15 +287,23 @@ class Actor:
         assert answers[0] == answers[1], answers
 
     async def _compare_with_unknown(self, document: str) -> None:
-        ids, gateway = self.random.choice(self._others()).choose_ids(self.random), self._gateway()
+        ids, gateway = self.random.choice(self._others()).choose_ids(self.random), self.choose_gateway()
         reports_cost = self.random.random() < 0.5
         answers = []
         for one in self.random.sample([ids, UNKNOWN], 2):
-            options: dict[str, Any] = {"is_refused": True, "reports_cost": reports_cost, "gateway": gateway}
-            answer = await self._execute(document, variables_of(document, one), **options)
-            headers = {name: value for name, value in answer.headers.items() if name not in UNCOMPARED_HEADERS}
-            answers.append((answer.status, headers, one.hide_in(answer.json)))
+            options: dict[str, Any] = {"reports_cost": reports_cost, "gateway": gateway}
+            status, headers, answer = await self.send_refused(document, variables_of(document, one), **options)
+            answers.append((status, headers, one.hide_in(answer)))
         assert answers[0] == answers[1], document
+
+    async def send_refused(
+        self, document: str, variables: Mapping[str, Any], *, reports_cost: bool, gateway: Gateway
+    ) -> tuple[int, dict[str, str], Any]:
+        """Send what must cause no upstream call. Returns all of the answer that may not differ."""
+        options: dict[str, Any] = {"is_refused": True, "reports_cost": reports_cost, "gateway": gateway}
+        answer = await self._execute(document, variables, **options)
+        headers = {name: value for name, value in answer.headers.items() if name not in UNCOMPARED_HEADERS}
+        return answer.status, headers, answer.json
 
     # ---- the ways
 
@@ -315,12 +327,12 @@ class Actor:
     async def _mutate(
         self, document: str, *, owners: Iterable[Subject] = (), may_be_busy: bool = False, **values: Any
     ) -> Any:
-        (payload,) = (await self._data(document, {"input": values}, owners)).values()
+        (payload,) = (await self.ask(document, {"input": values}, owners)).values()
         codes = {error["code"] for error in payload["userErrors"]}
         assert codes <= (BUSY if may_be_busy else set()), (document, values, payload)
         return payload
 
-    async def _data(
+    async def ask(
         self,
         document: str,
         variables: Mapping[str, Any] | None = None,
@@ -341,34 +353,35 @@ class Actor:
         reports_cost: bool = False,
         gateway: Gateway | None = None,
     ) -> Reply:
-        headers = {
-            "Authorization": f"Bearer {self.token}",
-            "X-Request-ID": self.world.begin_request(self.subject, is_refused=is_refused),
-            **({"GraphQL-Cost": "1"} if reports_cost else {}),
-        }
+        headers = self.begin_request(is_refused=is_refused) | ({"GraphQL-Cost": "1"} if reports_cost else {})
         body = {"query": document, "variables": variables}
-        answer = await (gateway or self._gateway()).post(body, headers=headers)
+        answer = await (gateway or self.choose_gateway()).post(body, headers=headers)
         shown = f"{dict(answer.headers)} {answer.body.decode()}"
         self.world.record_shown(self.subject, variables, shown, owners)
         return answer
 
+    def begin_request(self, *, is_refused: bool = False) -> dict[str, str]:
+        """Return the headers of a new request."""
+        request_id = self.world.begin_request(self.subject, is_refused=is_refused)
+        return {"Authorization": f"Bearer {self.token}", "X-Request-ID": request_id}
+
     async def _get_socket(self) -> LiveSocket:
         if self._socket is None or self._socket.is_closed:
             request_id = self.world.begin_request(self.subject, is_refused=False)
-            opening = open_socket(self._gateway(), key=self.token, request_id=request_id)
+            opening = open_socket(self.choose_gateway(), key=self.token, request_id=request_id)
             self._socket = await self._open.enter_async_context(opening)
         return self._socket
 
-    def _gateway(self) -> Gateway:
+    def choose_gateway(self) -> Gateway:
         return self.random.choice(self.world.gateways)
 
-    def _own(self) -> OwnedThread:
+    def choose_own_thread(self) -> OwnedThread:
         return self.random.choice(self.world.owned_by(self.subject))
 
     def _others(self) -> Sequence[OwnedThread]:
         """Return the threads of others, those that were deleted among them."""
         return [thread for thread in self.world.threads if thread.owner != self.subject]
 
-    def _text(self, owner: Subject | None = None) -> str:
+    def make_text(self, owner: Subject | None = None) -> str:
         self._texts += 1
         return f"Question {self._texts} of {(owner or self.subject).mark}"

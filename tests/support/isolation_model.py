@@ -14,6 +14,7 @@ from typing import Any
 from gateway.emulator.http.request_counts import LoggedRequest
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway
+from tests.support.isolation_files import OwnedFile
 from tests.support.oidc_server import OidcServer
 from tests.support.signed_in import UNKNOWN, Ids
 
@@ -28,7 +29,7 @@ INSTRUCTIONS = f"Be brief, and tell nobody of {NOBODYS_MARK}."
 """The instructions of all assistants, which only admins see."""
 
 _MARK = re.compile(r"mk\d\d[a-z]x")
-_UPSTREAM_ID = re.compile(r"(?:thread|msg|run|step)_[A-Za-z0-9]{24}")
+_UPSTREAM_ID = re.compile(r"(?:thread|msg|run|step)_[A-Za-z0-9]{24}|file-[A-Za-z0-9]{22}")
 _OPAQUE = re.compile(r"[A-Za-z0-9_-]{24,}")
 
 
@@ -116,7 +117,7 @@ class Shown:
 
 @dataclass
 class World:
-    """The gateways over one upstream key, the users, their threads, and all that was shown and sent upstream.
+    """The gateways over one upstream key, the users, their threads and files, and all that was shown and sent upstream.
 
     A subject chooses among `threads`. Those that are made meanwhile join them by `end_round`, in an order that does not
     depend on timing.
@@ -127,10 +128,12 @@ class World:
     provider: OidcServer
     assistants: Sequence[str]
     threads: list[OwnedThread] = field(default_factory=list)
+    files: list[OwnedFile] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
     sent: list[LoggedRequest] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     _new: list[OwnedThread] = field(default_factory=list)
+    _new_files: dict[str, OwnedFile] = field(default_factory=dict)
     _subjects_by_request: dict[str, Subject] = field(default_factory=dict)
     _refused_requests: set[str] = field(default_factory=set)
     _request_count: int = 0
@@ -155,6 +158,11 @@ class World:
     def add_thread(self, thread: OwnedThread) -> None:
         self._new.append(thread)
 
+    def add_file(self, file: OwnedFile) -> None:
+        """Add a file, unless it is known: a run's file is found as often as its message is read."""
+        if all(file.id != known.id for known in self.files):
+            self._new_files.setdefault(file.id, file)
+
     def end_round(self) -> None:
         """Let what was made be chosen from now on."""
         self._drain()
@@ -162,6 +170,8 @@ class World:
         # The threads of one subject are in order, since a subject does one thing after another.
         self.threads += sorted(self._new, key=lambda thread: order[thread.owner])
         self._new.clear()
+        self.files += sorted(self._new_files.values(), key=lambda file: order[file.owner])
+        self._new_files.clear()
         for thread in self.threads:
             thread.update_known()
 
@@ -170,7 +180,7 @@ class World:
 
     async def check_all(self) -> None:
         """Check all that was shown and sent against what is known now."""
-        owners = {thread.id: thread.owner for thread in self.threads}
+        owners = {thread.id: thread.owner for thread in self.threads} | {file.id: file.owner for file in self.files}
         for thread in self.threads:
             owners |= dict.fromkeys((*thread.messages, *thread.runs, *thread.steps), thread.owner)
             if not thread.is_deleted:
@@ -191,6 +201,9 @@ class World:
             assert subject is not None, request
             assert base not in self._refused_requests, request
             found = re.match(r"/v1/threads/(thread_\w+)", request.path)
+            if found:
+                assert subject.is_admin or owners[found[1]] == subject, (subject, request)
+            found = re.match(r"/v1/files/(file-\w+)", request.path)
             if found:
                 assert subject.is_admin or owners[found[1]] == subject, (subject, request)
 
