@@ -52,14 +52,14 @@ class OwnedFile:
 
 
 class FileActions:
-    """What one user does with files."""
+    """The actions of one user with files."""
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
         self._world = actor.world
 
     def choices(self) -> list[tuple[int, Callable[[], Awaitable[None]]]]:
-        """Return what can be done now, each with its weight."""
+        """Return the actions that are possible now, each with its weight."""
         own, others = self._own(), self._others()
         has_thread = bool(self._world.owned_by(self._actor.subject))
         choices: list[tuple[int, Callable[[], Awaitable[None]]]] = [(2 if own else 5, self.send_file)]
