@@ -181,10 +181,13 @@ async def open_stream(
     key: str = KEY,
     last_event_id: str | None = None,
     request_id: str | None = None,
+    host: str | None = None,
     **variables: Any,
 ) -> AsyncIterator[SubscriptionReader]:
-    """Open an event stream of one subscription."""
+    """Open an event stream of one subscription. `host` is the name by which the gateway is called."""
     headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {key}"}
+    if host is not None:
+        headers["Host"] = host
     if last_event_id is not None:
         headers["Last-Event-ID"] = last_event_id
     if request_id is not None:

@@ -20,6 +20,11 @@ def remember_called_address(request: web.Request) -> None:
     _CALLED.set(address_from_request(request))
 
 
+def use_called_address(address: str) -> None:
+    """Use an address for whatever this task does from now on, for the clients that called by it."""
+    _CALLED.set(address)
+
+
 def current_called_address() -> str:
     """Return the address of the request that this code answers, as `http://host:8000`. Empty if there is none."""
     return _CALLED.get()

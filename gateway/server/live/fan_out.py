@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from gateway.background_tasks import BackgroundTasks
 from gateway.identity.principal import Principal
+from gateway.server.http.called_address import current_called_address, use_called_address
 from gateway.server.http.graphql_request import ParsedRequest
 from gateway.server.http.graphql_response import error_body, error_codes, identify_errors
 from gateway.server.http.operation_runner import OperationRunner
@@ -162,7 +163,7 @@ class FanOut:
         self.metrics = runner.observer.metrics
         self._max_per_principal = max_per_principal
         self._by_principal: Counter[str] = Counter()
-        self._groups: dict[tuple[str, Any], RenderGroup] = {}
+        self._groups: dict[Hashable, RenderGroup] = {}
         self._tasks = BackgroundTasks()
         self.queue = FairQueue()
 
@@ -234,12 +235,20 @@ class FanOut:
         await self._tasks.aclose()
 
     def _get_group(self, principal: Principal, started: StartedSubscription) -> RenderGroup:
-        key = (principal.visibility, started.selection_key)
+        address = current_called_address()
+        key = (principal.visibility, address, started.selection_key)
         group = self._groups.get(key)
         if group is None:
-            render = functools.partial(self._runner.render_event, principal, started)
+            render = functools.partial(self._render, address, principal, started)
             group = self._groups[key] = RenderGroup(key, principal.digest, render, self._tasks, self.queue)
         return group
+
+    async def _render(
+        self, address: str, principal: Principal, started: StartedSubscription, event: RunEvent
+    ) -> EncodedJson:
+        """Render an event for clients that called by an address, in a task of its own."""
+        use_called_address(address)
+        return await self._runner.render_event(principal, started, event)
 
     def _decrement_count(self, digest: str) -> None:
         self._by_principal[digest] -= 1

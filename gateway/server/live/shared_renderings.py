@@ -40,7 +40,8 @@ class SharedRendering:
 class RenderGroup:
     """The subscribers of one caller with one selection, who see the same, and the renderings that they share.
 
-    `key` is what they see and select. `digest` is the principal in whose name they are counted.
+    `key` is what they see and select, and the address by which they called, since a rendering may show it. `digest` is
+    the principal in whose name they are counted.
 
     Events are told apart by identity: all feeds of a log return the same object. A rendering is dropped once every
     member has been sent it, so an idle group holds none.
@@ -60,7 +61,7 @@ class RenderGroup:
 
     def __init__(
         self,
-        key: tuple[str, Hashable],
+        key: Hashable,
         digest: str,
         render: Callable[[RunEvent], Awaitable[EncodedJson]],
         tasks: BackgroundTasks,
