@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway.identity.principal import Owner, Principal, UpstreamIdentity, User
+from gateway.server.http.called_address import current_called_address, use_called_address
 from gateway.server.http.graphql_request import GraphQLRequest
 from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
@@ -133,6 +134,25 @@ async def test_a_full_sink_waits_and_delays_no_other(world: World) -> None:
     assert [sent[2] for sent in slow.sent] == ["cursor-1", "cursor-2", "cursor-3"]
     (group,) = world.fan_out.groups
     assert group.render_count == 3
+
+
+async def test_an_event_is_rendered_for_the_address_by_which_its_subscriber_called_whoever_causes_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[str] = []
+
+    async def render_event(*_: object) -> bytes:
+        rendered.append(current_called_address())
+        return b"{}"
+
+    monkeypatch.setattr(world.runner, "render_event", render_event)
+    for address in ("http://one.test", "http://two.test", "http://one.test"):
+        use_called_address(address)
+        await world.subscribe(FakeSink())
+    use_called_address("http://evil.test")
+    world.events.push(status("queued"))
+    await until(lambda: len(rendered) == 2)
+    assert sorted(rendered) == ["http://one.test", "http://two.test"]
 
 
 async def test_a_subscriber_that_is_far_behind_needs_several_slices(world: World) -> None:
