@@ -207,7 +207,7 @@ def build_gateway_app(
 
     parts = _Parts(client, shared_cache, ledger, event_log, viewers, hub, user_ports, authenticator, files)
     app.cleanup_ctx.extend([parts.run] if limits is None else [limits.manage, parts.run])
-    contents.add_routes(app, settings, endpoint, ports, limits)
+    contents.add_routes(app, settings, endpoint, ports, limits, observer)
     if files is not None:
         app[DOCUMENT_FILES] = files
     attach_observer(app, observer, list_state_gauges(endpoint, hub, client))

@@ -18,6 +18,7 @@ from gateway.identity.authenticator import Authenticator
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.rate_limits.caller_limits import CallerLimits, count_nothing
 from gateway.server.endpoint import GraphQLEndpoint
+from gateway.telemetry.operation_observer import OperationObserver
 from schema.contract.content_urls import ContentUrls
 
 REMOVAL_SECONDS = 5.0
@@ -42,10 +43,11 @@ class FileParts:
         endpoint: GraphQLEndpoint,
         ports: TransferPorts,
         limits: CallerLimits | None,
+        observer: OperationObserver,
     ) -> None:
         """Add uploads and downloads to an application, beside the endpoint of operations."""
         count_call: CountCall = count_nothing if limits is None else limits.count_event
-        services = FileServices(ports, self.addresses, count_call, endpoint.operation_tasks, self.user_files)
+        services = FileServices(ports, self.addresses, count_call, endpoint.operation_tasks, observer, self.user_files)
         uploads = UploadEndpoint(
             services,
             endpoint.authenticator,

@@ -47,7 +47,7 @@ class DownloadEndpoint:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Respond to a request of any method."""
-        return await handle_transfer(request, "download", self._respond)
+        return await handle_transfer(request, "download", self._respond, self._services.observer)
 
     async def _respond(self, request: web.Request, record: OperationRecord) -> web.StreamResponse:
         if self._services.operation_tasks.is_stopping:

@@ -14,6 +14,7 @@ from gateway.server.http.operation_runner import OperationStoppedError
 from gateway.server.http.refusals import Refusal, interrupted_refusal, rate_limit_refusal, stopping_refusal
 from gateway.server.http.request_reader import request_id_from
 from gateway.telemetry.operation_log import log_end
+from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.rate_limits import RateLimitedError
@@ -38,9 +39,12 @@ STATUSES: Mapping[ErrorCode, int] = {
 """The status of each error. Any other one is the upstream's failure: 502."""
 
 
-async def handle_transfer(request: web.Request, kind: str, respond: Respond) -> web.StreamResponse:
-    """Respond to a request, and log how it ended. `kind` is its kind in the line."""
+async def handle_transfer(
+    request: web.Request, kind: str, respond: Respond, observer: OperationObserver
+) -> web.StreamResponse:
+    """Respond to a request, and log how it ended. `kind` is its kind in logs, metrics and traces."""
     record = OperationRecord(request_id_from(request), Transport.HTTP, kind=kind)
+    observer.begin(record, request.headers)
 
     async def respond_or_refuse(request: web.Request) -> web.StreamResponse:
         return await _respond_or_refuse(request, record, respond)

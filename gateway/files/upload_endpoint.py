@@ -28,6 +28,7 @@ from gateway.server.http.operation_runner import OperationTasks
 from gateway.server.http.refusals import Refusal, credential_refusal, input_refusal, method_refusal, stopping_refusal
 from gateway.server.http.request_reader import caller_from_request
 from gateway.telemetry.audit import audit_write
+from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.operation_record import OperationRecord, Outcome
 from gateway.upstream.file_transfers import BoundFileTransfers
 from schema.contract.cost import Cost
@@ -76,6 +77,7 @@ class FileServices:
     addresses: FileAddresses
     count_call: CountCall
     operation_tasks: OperationTasks
+    observer: OperationObserver
     user_files: UserFiles | None = None
 
 
@@ -135,7 +137,7 @@ class UploadEndpoint:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Respond to a request of any method."""
-        return await handle_transfer(request, "upload", self._respond)
+        return await handle_transfer(request, "upload", self._respond, self._services.observer)
 
     async def _respond(self, request: web.Request, record: OperationRecord) -> web.StreamResponse:
         if self._services.operation_tasks.is_stopping:

@@ -13,7 +13,7 @@ import aiohttp
 from multidict import CIMultiDict
 
 from gateway.upstream.call_admission import CallerAdmission
-from gateway.upstream.call_sender import CallSender, UpstreamCall
+from gateway.upstream.call_sender import CallSender, ObservedCall, UpstreamCall
 from gateway.upstream.connection_pool import timeout_error
 from gateway.upstream.reply_outcome import invalid_response
 from gateway.upstream.reply_readers import CreatedReader, UnexpectedReplyError
@@ -28,6 +28,10 @@ from schema.contract.wire import FileObject
 
 CONTENT_STATUSES = frozenset({200, 206, 416})
 """Statuses of a whole content, of a part of it, and of a part that it does not have."""
+
+
+# Ranges are of the content itself, and a content that nobody unpacks cannot become huge.
+_CONTENT_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
 
 class OutgoingForm(Protocol):
@@ -171,7 +175,8 @@ class BoundFileTransfers:
 
     async def _send_form(self, call: UpstreamCall[None, FileObject], form: OutgoingForm) -> FileObject | CallFailure:
         seconds = self._pool.options.timeout_seconds
-        headers = CIMultiDict({**self._sender.headers, "Content-Type": form.content_type})
+        observed = ObservedCall(self._pool, call.request)
+        headers = CIMultiDict({**self._sender.headers, "Content-Type": form.content_type, **observed.headers})
         deadline = asyncio.timeout(seconds)
         try:
             async with (
@@ -181,6 +186,7 @@ class BoundFileTransfers:
                 ) as response,
             ):
                 self._sender.on_status(response.status)
+                observed.status = response.status
                 options = self._pool.options
                 body = await read_body(response, options.max_response_bytes, self._pool.large_body_slots)
                 if not form.is_complete and response.status < 300:
@@ -192,13 +198,16 @@ class BoundFileTransfers:
             return CallFailure(timeout_error(seconds)) if deadline.expired() else self._sender.to_failure(call, error)
         except Exception as error:
             return self._sender.to_failure(call, error)
+        finally:
+            observed.end()
 
     async def _send_request(
         self, call: UpstreamCall[FileKey, NoReturn], wanted_range: str | None, stack: AsyncExitStack
     ) -> Download | CallFailure:
         pool, options = self._pool, self._pool.options
-        # Ranges are of the content itself, and a content that nobody unpacks cannot become huge.
-        headers = CIMultiDict({**self._sender.headers, "Accept": "*/*", "Accept-Encoding": "identity"})
+        observed = ObservedCall(pool, call.request)
+        stack.callback(observed.end)
+        headers = CIMultiDict({**self._sender.headers, **_CONTENT_HEADERS, **observed.headers})
         if wanted_range is not None:
             headers["Range"] = wanted_range
         deadline = asyncio.timeout(options.timeout_seconds)
@@ -207,6 +216,7 @@ class BoundFileTransfers:
                 response = await pool.transfer_session.get(call.url, headers=headers, allow_redirects=False)
                 stack.callback(response.close)
                 self._sender.on_status(response.status)
+                observed.status = response.status
                 if response.status in CONTENT_STATUSES:
                     return Download(response, options.stream_idle_seconds)
                 body = await read_body(response, options.max_response_bytes, pool.large_body_slots)

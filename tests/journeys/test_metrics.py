@@ -11,12 +11,15 @@ from typing import Any
 import aiohttp
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from yarl import URL
 
 from gateway.identity.principal import UpstreamIdentity
 from gateway.telemetry.metrics import render_metrics_table
 from gateway.telemetry.metrics_site import METRICS, serving_metrics
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import KEY, Emulator
+from tests.support.file_client import target, uploaded
+from tests.support.file_samples import PNG
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.mutations import assistant, thread_with_question
 from tests.support.pages import table_text
@@ -121,6 +124,22 @@ async def test_failures_retries_and_refusals_are_counted(emulator: Emulator) -> 
     assert found.value("upstream_breakers_open", call="getThread") == 1
     assert found.value("operations_total", operation="other", outcome="errors") == 12
     assert found.value("operation_errors_total", code="RATE_LIMITED") == 1
+
+
+async def test_uploads_and_downloads_are_counted_with_their_calls(emulator: Emulator) -> None:
+    async with running_gateway(emulator.url, gateway_metrics_port=0) as gateway, scraped(gateway) as scrape:
+        made = await uploaded(gateway, PNG, "a.png")
+        for _ in range(2):
+            assert (await gateway.send("GET", target(made["contentUrl"]))).status == 200
+        assert (await gateway.send("GET", target(made["contentUrl"])[:-9])).status == 403
+        text = await scrape()
+    found = Scrape(text)
+    assert found.value("operations_total", kind="upload", outcome="ok") == 1
+    assert found.value("operations_total", kind="download", outcome="ok") == 2
+    assert found.value("operations_total", kind="download", outcome="refused") == 1
+    assert found.value("upstream_calls_total", call="createFile", status="200") == 1
+    assert found.value("upstream_calls_total", call="downloadFile", status="200") == 2
+    assert URL(made["contentUrl"]).query["token"] not in text
 
 
 async def test_live_runs_are_counted(emulator: Emulator) -> None:

@@ -23,6 +23,8 @@ from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.tracing import Tracing, TracingSettingsError, is_tracing_configured
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import AUTHORIZATION, Emulator
+from tests.support.file_client import target, uploaded
+from tests.support.file_samples import PNG
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.mutations import assistant, thread_with_question
 from tests.support.subscription_clients import open_socket
@@ -74,6 +76,18 @@ def trace_id(span: ReadableSpan) -> str:
     context = span.get_span_context()
     assert context is not None
     return f"{context.trace_id:032x}"
+
+
+async def test_an_upload_and_a_download_have_a_trace_without_an_address(emulator: Emulator) -> None:
+    async with traced_gateway(emulator) as (gateway, spans):
+        made = await uploaded(gateway, PNG, "a secret name.png")
+        assert (await gateway.send("GET", target(made["contentUrl"]))).status == 200
+    for kind, call in (("upload", "createFile"), ("download", "downloadFile")):
+        assert parent_id(spans.one(call)) == span_id(spans.one(kind))
+        sent = {one.operation: one.traceparent for one in emulator.counts.log}
+        assert str(sent[call]).startswith(f"00-{trace_id(spans.one(call))}-{span_id(spans.one(call))}-")
+    assert made["contentUrl"].partition("token=")[2][:40] not in spans.text()
+    assert "a secret name" not in spans.text()
 
 
 async def test_a_trace_leads_from_a_browser_through_the_gateway_to_the_upstream(emulator: Emulator) -> None:
