@@ -19,7 +19,7 @@ CITED_FILES_PER_OBJECT = 20
 """The files that one field of a message, a step or an event is expected to cite, such as its attachments."""
 
 MAX_CITED_FILES = 100
-"""The most files that an operation, or an event, loads because objects cite them. One more is refused by itself."""
+"""The most files that an operation, or an event, loads because objects cite them. Further ones are null."""
 
 
 @dataclass(frozen=True, slots=True)

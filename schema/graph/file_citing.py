@@ -26,7 +26,8 @@ def cited_file(find: Callable[[Any], Any]) -> Any:
             return None
         node_type, key = found
         selection = find_node_selection(info, node_type, info._raw_info.field_nodes)
-        info.context.cited_files.add(key, is_loaded=not selection.key_is_enough)
+        if not info.context.cited_files.admit(key, is_loaded=not selection.key_is_enough):
+            return None
         return follow_reference(info, node_type, key)
 
     return loading_field(CitedFileLoad(), find, resolve)

@@ -10,7 +10,7 @@ free, because it has a root field of its own in the document. So is a file: it i
 is below it.
 
 How many files an object cites is known only from the object. A field that leads to them counts as
-`CITED_FILES_PER_OBJECT` calls for each object, and all of an operation as at most `MAX_CITED_FILES`. Execution refuses
+`CITED_FILES_PER_OBJECT` calls for each object, and all of an operation as at most `MAX_CITED_FILES`. Execution loads no
 further files (`CitedFiles`), so these are upper bounds too, in the prediction as well.
 """
 
