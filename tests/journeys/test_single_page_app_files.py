@@ -21,6 +21,7 @@ from gateway.files.file_addresses import FileAddresses
 from tests.support.chat_page import LONG_ENOUGH_SECONDS
 from tests.support.full_runs import long_except
 from tests.support.single_page_app_users import SignInWorld, running_world
+from tests.support.subscription_gateway import until
 
 # The first run installs the packages and builds the app.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -225,6 +226,12 @@ async def test_a_user_sees_how_far_an_upload_is_and_takes_it_back(tmp_path: Path
         await network.send("Network.enable")
         await network.send("Network.emulateNetworkConditions", slow)
         content = random.Random(1).randbytes(1_500_000)
+        remove = page.get_by_role("button", name="Remove large.bin")
+        await page.get_by_label("Attach files").set_input_files(to_payload("large.bin", content))
+        await page.wait_for_function("document.querySelector('progress')?.value > 0.2")
+        async with page.expect_event("requestfailed"):
+            await remove.click()
+        await expect(page.get_by_label("Chosen files")).to_have_count(0)
         await page.get_by_label("Attach files").set_input_files(to_payload("large.bin", content))
         await page.wait_for_function("document.querySelector('progress')?.value > 0.2")
         await world.browser.save_screenshot("files-progress")
@@ -233,11 +240,9 @@ async def test_a_user_sees_how_far_an_upload_is_and_takes_it_back(tmp_path: Path
         await expect(page.get_by_role("progressbar")).to_have_count(0)
         stored = (await world.emulator.get("/files?purpose=assistants", key=DEMO_KEY))["data"]
         assert [one["bytes"] for one in stored if one["filename"] == "large.bin"] == [len(content)]
-        await page.get_by_role("button", name="Remove large.bin").click()
+        await remove.click()
         await expect(page.get_by_label("Chosen files")).to_have_count(0)
-        async with asyncio.timeout(20):
-            while world.emulator.counts.by_operation["deleteFile"] == 0:  # noqa: ASYNC110 - nothing shows its end
-                await asyncio.sleep(0.01)
+        await until(lambda: world.emulator.counts.by_operation["deleteFile"] == 1)
         stored = (await world.emulator.get("/files?purpose=assistants", key=DEMO_KEY))["data"]
         assert [one for one in stored if one["filename"] == "large.bin"] == []
         assert world.browser.console_errors == []

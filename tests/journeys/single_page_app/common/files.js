@@ -5,8 +5,12 @@ import { execute } from "./transport.js";
 
 const FILES = new URL("files", endpoint);
 
-/** Sends a file and returns its `id`, `filename` and `purpose`. `fetch` would do, but does not tell how far it is. */
-export async function sendFile(file, onProgress) {
+/**
+ * Sends a file, unless `signal` says no. Returns its `id`, `filename` and `purpose`.
+ *
+ * `fetch` would do, but does not tell how far it is.
+ */
+export async function sendFile(file, onProgress, signal) {
   const form = new FormData();
   form.append("file", file);
   const headers = { "GraphQL-Require-Preflight": "1", ...(await credential()) };
@@ -21,7 +25,8 @@ export async function sendFile(file, onProgress) {
       if (errors) reject(new Error(errors[0].message));
       else resolve(sent);
     };
-    request.onerror = () => reject(new Error("The file could not be sent."));
+    request.onerror = request.onabort = () => reject(new Error("The file could not be sent."));
+    signal.addEventListener("abort", () => request.abort());
     request.send(form);
   });
 }

@@ -8,17 +8,19 @@ export function useUploads() {
   const [uploads, dispatch] = useReducer(applyChange, []);
   const add = async (file) => {
     const key = ++lastKey;
+    const stop = new AbortController();
     const change = (fields) => dispatch({ key, fields });
-    change({ name: file.name, progress: 0, sent: null, problem: null });
+    change({ name: file.name, progress: 0, sent: null, problem: null, stop });
     try {
-      const sent = await sendFile(file, (progress) => change({ progress }));
+      const sent = await sendFile(file, (progress) => change({ progress }), stop.signal);
       change({ progress: 1, sent });
     } catch (error) {
       change({ problem: error.message });
     }
   };
-  const remove = ({ key, sent }) => {
+  const remove = ({ key, sent, stop }) => {
     dispatch({ key });
+    stop.abort();
     if (sent) deleteFile(sent.id);
   };
   return {
