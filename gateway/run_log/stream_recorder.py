@@ -124,13 +124,15 @@ class StreamRecorder:
             await self._record()
         except GatewayError as error:
             # It is unknown whether the run began, so a retry might start a second run.
-            failure = GatewayError(
-                error.code,
-                error.message,
-                retryable=False,
-                upstream_request_id=error.upstream_request_id,
-                argument=error.argument,
-            )
+            failure = error
+            if error.retryable:
+                failure = GatewayError(
+                    error.code,
+                    error.message,
+                    retryable=False,
+                    upstream_request_id=error.upstream_request_id,
+                    argument=error.argument,
+                )
         except Exception:
             _logger.exception("Writing down a stream failed.")
             failure = GatewayError(ErrorCode.INTERNAL, "The run's stream could not be followed.")

@@ -181,10 +181,11 @@ class UpstreamPool:
             return CallFailure(GatewayError(ErrorCode.GATEWAY_STOPPING, "The gateway is stopping."))
         return task.result()
 
-    def log_own_key_refusal(self, status: int, operation: str, upstream_request_id: str | None) -> None:
-        """Log that the upstream refused the gateway's own key, without its words."""
+    def log_own_key_refusal(self, status: int | None, operation: str, upstream_request_id: str | None) -> None:
+        """Log that the upstream refused the gateway's own key, without its words; without a status, in a stream."""
         request_id = f", request id {upstream_request_id}" if upstream_request_id else ""
-        self._own_key_refusal.give(f"status {status} of {operation}{request_id}")
+        place = "the stream" if status is None else f"status {status}"
+        self._own_key_refusal.give(f"{place} of {operation}{request_id}")
 
     async def ping(
         self, own_credential: str | None = None, *, timeout_seconds: float = PING_TIMEOUT_SECONDS

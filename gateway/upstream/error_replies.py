@@ -63,6 +63,14 @@ _CODES_BY_SENTENCE: Mapping[re.Pattern[str], ErrorCode] = {
     re.compile(r"runs in status .{1,40} do not accept tool outputs", re.IGNORECASE): ErrorCode.WRONG_STATE,
     re.compile(r"cannot (?:cancel|update) run with status", re.IGNORECASE): ErrorCode.WRONG_STATE,
 }
+# The words by which servers say so where there is no status. Sources: errors of OpenAI, Azure and Anthropic.
+_CREDENTIAL_REFUSALS = frozenset(
+    {
+        *("401", "403", "invalid_api_key", "invalid_authentication", "authentication_error", "unauthorized"),
+        *("unauthenticated", "permission_denied", "permission_error", "permissiondenied", "forbidden"),
+        *("insufficient_permissions", "account_deactivated", "invalid_organization"),
+    }
+)
 _MISSING_OUTPUTS = re.compile(r"expected tool outputs for call_ids ", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 
@@ -122,6 +130,20 @@ def parse_error_body(content_type: str, body: bytes) -> ErrorDetails:
     except (ValueError, RecursionError):
         return ErrorDetails(message=text or None)
     return _details_from_json(parsed)
+
+
+def is_credential_refusal(body: bytes) -> bool:
+    """Return whether an error without a status refuses the credential: its status, code or type says so."""
+    try:
+        parsed = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return False
+    for part in ("data", "error"):
+        if isinstance(parsed, dict) and isinstance(parsed.get(part), dict):
+            parsed = parsed[part]
+    if not isinstance(parsed, dict):
+        return False
+    return any(str(parsed.get(name)).lower() in _CREDENTIAL_REFUSALS for name in ("status", "code", "type"))
 
 
 def request_id_from_headers(headers: Mapping[str, str], credential: str | None) -> str | None:

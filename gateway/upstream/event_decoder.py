@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from gateway.media_types import JSON
-from gateway.upstream.error_replies import parse_error_body
+from gateway.upstream.error_replies import is_credential_refusal, parse_error_body
 from gateway.upstream.reply_readers import BYTE_ORDER_MARK, UnexpectedReplyError, check_id, decode_kind
 from gateway.upstream.safe_text import safe_text
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.run_streams import StreamEvent
 from schema.contract.statuses import TERMINAL_STATUSES
 from schema.contract.tolerant_decoder import TolerantDecoder
@@ -45,12 +45,15 @@ class StreamDecoder:
     """Decodes bytes, split at any point, into events.
 
     `error` is set when decoding has to stop; after that there are no more events. `credential` is removed from the text
-    of errors.
+    of errors. With `is_own_key` it is the gateway's own, and an error that refuses it has none of the upstream's text.
     """
 
-    def __init__(self, credential: str | None = None, *, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+    def __init__(
+        self, credential: str | None = None, *, is_own_key: bool = False, max_event_bytes: int = MAX_EVENT_BYTES
+    ) -> None:
         self.error: GatewayError | None = None
         self._credential = credential
+        self._is_own_key = is_own_key
         self._max_event_bytes = max_event_bytes
         self._undecided_start: bytes | None = b""
         self._line: list[bytes] = []
@@ -119,7 +122,7 @@ class StreamDecoder:
     def _end_event(self) -> list[StreamEvent]:
         name, data = self._event_name, b"\n".join(self._data)
         self._event_name, self._data, self._size = None, [], 0
-        return [parse_event(name, data, self._credential)] if data else []
+        return [parse_event(name, data, self._credential, is_own_key=self._is_own_key)] if data else []
 
 
 class _Wrapped(msgspec.Struct):
@@ -129,17 +132,20 @@ class _Wrapped(msgspec.Struct):
     data: msgspec.Raw
 
 
-def parse_event(name: str | None, data: bytes, credential: str | None = None) -> StreamEvent:
+def parse_event(
+    name: str | None, data: bytes, credential: str | None = None, *, is_own_key: bool = False
+) -> StreamEvent:
     """Parse one event. The result of an unreadable event has `decode_error` set."""
     if name == "done" or data.strip().strip(b'"') == _DONE:
         return StreamEvent(name, is_done=True)
-    if name == "error":
-        return StreamEvent(name, error=_reported_error(data, credential))
     try:
-        return _parse_json(name, data, credential)
+        event = _parse_json(name, data, credential) if name != "error" else _error_event(name, data, credential)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, UnexpectedReplyError):
         shown = safe_text(data[:2000].decode("utf-8", "replace"), credential, max_length=80)
         return StreamEvent(name, decode_error=_unreadable_error("an event of a run's stream", f"'{shown}'"))
+    if event.error is not None and is_own_key and is_credential_refusal(data):
+        return StreamEvent(name, error=OwnKeyRefusedError())
+    return event
 
 
 def _parse_json(name: str | None, data: bytes, credential: str | None) -> StreamEvent:
@@ -162,7 +168,7 @@ def _read_object(name: str | None, parsed: dict[str, Any], data: bytes, credenti
     elif not (isinstance(kind, str) and kind in _KINDS):
         kind = _kind_from_event_name(name or "", is_named=isinstance(kind, str))
     if kind == "error":
-        return StreamEvent(name, error=_reported_error(data, credential))
+        return _error_event(name, data, credential)
     if kind in _DELTA_KINDS:
         if data.count(b"{") + data.count(b"[") > MAX_DELTA_DEPTH:
             _check_depth(parsed)
@@ -196,9 +202,10 @@ def _kind_from_event_name(name: str, *, is_named: bool) -> str:
     return base if word in _EVENTS_OF_OBJECTS or not is_named else ""
 
 
-def _reported_error(data: bytes, credential: str | None) -> GatewayError:
+def _error_event(name: str | None, data: bytes, credential: str | None) -> StreamEvent:
     message = safe_text(parse_error_body(JSON, data).message or "", credential)
-    return GatewayError(ErrorCode.UPSTREAM_FAILED, message or "The upstream reported an error in the stream.")
+    error = GatewayError(ErrorCode.UPSTREAM_FAILED, message or "The upstream reported an error in the stream.")
+    return StreamEvent(name, error=error)
 
 
 def _unreadable_error(expected: str, got: str) -> GatewayError:

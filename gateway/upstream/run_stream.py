@@ -17,7 +17,7 @@ from gateway.upstream.error_replies import request_id_from_headers
 from gateway.upstream.event_decoder import StreamDecoder
 from gateway.upstream.reply_readers import UnexpectedReplyError, check_thread
 from gateway.upstream.safe_text import safe_text
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import RunObject, ThreadObject
 
@@ -42,23 +42,24 @@ class UpstreamRunStream:
         run_id: str | None = None,
         first_bytes: bytes = b"",
         credential: str | None = None,
+        on_own_key_refused: Callable[[str | None], None] | None = None,
         idle_seconds: float = 60.0,
-        grace_seconds: float = GRACE_SECONDS,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         """Prepare to read the events of `response`. `first_bytes` are the bytes of it that were read already.
 
         `thread_id` and `run_id` are those of the request. `on_close` is called once, when the connection is released:
-        at the end, at a break, or by `aclose`.
+        at the end, at a break, or by `aclose`. Where the credential is the gateway's own, `on_own_key_refused` is
+        called with the upstream's id of the request if an event refuses it.
         """
         self._response = response
         self._requested_thread_id = self._thread_id = thread_id
         self._run_id = run_id
         self._unread_bytes = first_bytes
         self._credential = credential
-        self._decoder = StreamDecoder(credential)
+        self._on_own_key_refused = on_own_key_refused
+        self._decoder = StreamDecoder(credential, is_own_key=on_own_key_refused is not None)
         self._idle_seconds = idle_seconds
-        self._grace_seconds = grace_seconds
         self._grace_ends: float | None = None
         self._is_open = True
         self._failure: GatewayError | None = None
@@ -142,8 +143,10 @@ class UpstreamRunStream:
                     self._make_error(ErrorCode.UPSTREAM_INVALID_RESPONSE, f"A run's stream: {unexpected}.")
                 )
                 break
+            if isinstance(event.error, OwnKeyRefusedError) and self._on_own_key_refused is not None:
+                self._on_own_key_refused(request_id_from_headers(self._response.headers, self._credential))
             if event.ends_stream and self._grace_ends is None:
-                self._grace_ends = asyncio.get_running_loop().time() + self._grace_seconds
+                self._grace_ends = asyncio.get_running_loop().time() + GRACE_SECONDS
             if event.is_done:
                 self._close_connection(None)
                 break

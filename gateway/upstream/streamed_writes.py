@@ -3,7 +3,8 @@
 Servers without streaming respond with the run. Servers with streaming may declare the stream as `text/plain`.
 """
 
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import aiohttp
 from multidict import CIMultiDict
@@ -15,7 +16,7 @@ from gateway.upstream.reply_readers import BYTE_ORDER_MARK
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.run_stream import UpstreamRunStream
 from gateway.upstream.transport_failures import BodyTooLargeError, read_body
-from schema.contract.errors import GatewayError
+from schema.contract.errors import GatewayError, OwnKeyRefusedError
 from schema.contract.run_streams import StreamConsumer
 from schema.contract.wire import RunObject
 
@@ -52,13 +53,22 @@ async def send_streamed(
         run = await record_stream(outcome)
         is_recorded = True
     except GatewayError as error:
-        return CallFailure(error)
+        return _failure_from_reported(error)
     except Exception as error:
         return sender.to_failure(call, error)
     finally:
         if not is_recorded:
             await outcome.aclose()
     return run
+
+
+def _failure_from_reported(error: GatewayError) -> CallFailure:
+    """Return the failure of a run that was not named. One that the own key was refused for has not begun."""
+    return CallFailure(error, refused=isinstance(error, OwnKeyRefusedError))
+
+
+def _log_refusal(sender: CallSender, call: UpstreamCall[Any, Any], upstream_request_id: str | None) -> None:
+    sender.pool.log_own_key_refusal(None, call.request.operation, upstream_request_id)
 
 
 async def _open_stream(
@@ -90,6 +100,7 @@ async def _open_stream(
                     run_id=run_id,
                     first_bytes=first_bytes,
                     credential=sender.credential,
+                    on_own_key_refused=partial(_log_refusal, sender, call) if sender.is_own_key else None,
                     idle_seconds=pool.options.stream_idle_seconds,
                     on_close=pool.stream_slots.release,
                 )
@@ -112,8 +123,11 @@ def _read_whole(
     """Read a response that is no stream: the run, a refusal, or an error under a status of success."""
     outcome = sender.read_response(call, response, body)
     if isinstance(outcome, CallFailure) and 200 <= response.status < 300:
-        reported = parse_event(None, body.removeprefix(BYTE_ORDER_MARK), sender.credential).error
-        return outcome if reported is None else CallFailure(reported)
+        data = body.removeprefix(BYTE_ORDER_MARK)
+        reported = parse_event(None, data, sender.credential, is_own_key=sender.is_own_key).error
+        if isinstance(reported, OwnKeyRefusedError):
+            _log_refusal(sender, call, outcome.error.upstream_request_id)
+        return outcome if reported is None else _failure_from_reported(reported)
     return outcome
 
 

@@ -1,6 +1,7 @@
 """Tests the gateway's own key: one that the upstream refuses, and one in a file that changes meanwhile."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -39,14 +40,19 @@ class KeyedUpstream:
         self.accepted = {OLD}
         self.refusal_status = 401
         self.refused: list[str] = []
+        self.refuses_in_streams = False
         self._emulator = emulator
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        message = f"Incorrect API key provided: {key[:7]}*****{key[-2:]}. Or was it {key}?"
+        body = {"error": {"message": message, "code": "invalid_api_key"}}
+        if self.refuses_in_streams and request.method == "POST" and request.path.endswith("/runs"):
+            events = f"event: error\ndata: {json.dumps(body)}\n\ndata: [DONE]\n\n"
+            headers = {"Content-Type": "text/event-stream", "X-Request-Id": "req_refused"}
+            return web.Response(text=events, headers=headers)
         if key not in self.accepted:
             self.refused.append(key)
-            message = f"Incorrect API key provided: {key[:7]}*****{key[-2:]}. Or was it {key}?"
-            body = {"error": {"message": message, "code": "invalid_api_key"}}
             return web.json_response(body, status=self.refusal_status, headers={"X-Request-Id": "req_refused"})
         headers = {name: value for name, value in request.headers.items() if name not in {"Host", "Authorization"}}
         async with self._emulator.session.request(
@@ -120,6 +126,25 @@ async def test_a_refusal_of_the_own_key_signs_no_user_out(
     errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert errors
     assert all(line.startswith(f"the upstream refused the gateway's own key (status {status} of") for line in errors)
+
+
+async def test_a_refusal_of_the_own_key_within_a_stream_is_told_like_any_other(
+    upstream: KeyedUpstream, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.refuses_in_streams = True
+    ids = f'threadId: "{await thread_with_question(emulator)}", assistantId: "{await assistant(emulator)}"'
+    run = {"query": f"mutation {{ createRun(input: {{{ids}}}) {{ run {{ id }} userErrors {{ code }} }} }}"}
+    async with running_gateway(upstream.url, upstream_api_key=OLD) as gateway:
+        reply = await ask(gateway, run)
+        callers = await ask(gateway, run, Authorization="Bearer somebody-else")
+        check_nothing_is_shown(caplog, reply)
+    (error,) = reply.json["errors"]
+    assert (reply.status, reply.json["data"]) == (503, None)
+    assert (error["message"], error["extensions"]["code"]) == (SENTENCE, "UPSTREAM_REFUSED")
+    assert callers.json["errors"][0]["extensions"]["code"] != "UPSTREAM_REFUSED"
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(lines) == 1
+    assert lines[0].startswith("the upstream refused the gateway's own key (the stream of createRun, request id req_")
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, "UNAUTHENTICATED"), (403, "FORBIDDEN")])

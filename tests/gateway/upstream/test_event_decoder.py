@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.upstream.event_decoder import StreamDecoder, parse_event
-from schema.contract.errors import ErrorCode
+from schema.contract.errors import ErrorCode, OwnKeyRefusedError
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
 
@@ -261,3 +261,31 @@ def test_a_delta_of_many_parts_is_read() -> None:
     parts = [{"index": index, "type": "text", "text": {"value": "a"}} for index in range(200)]
     event = parse_event("thread.message.delta", json.dumps({"id": "msg_1", "delta": {"content": parts}}).encode())
     assert event.delta is not None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": {"message": "Wrong key: sk-1", "type": "invalid_request_error", "code": "invalid_api_key"}},
+        {"error": {"message": "Wrong key: sk-1", "code": 401}},
+        {"type": "authentication_error", "message": "Wrong key: sk-1"},
+        {"event": "error", "data": {"error": {"message": "Wrong key: sk-1", "code": "Forbidden"}}},
+    ],
+)
+def test_an_event_that_refuses_the_own_key_has_none_of_the_upstreams_words(error: Any) -> None:
+    data = json.dumps(error).encode()
+    refused = parse_event("error" if "event" not in error else None, data, is_own_key=True).error
+    assert isinstance(refused, OwnKeyRefusedError)
+    assert "sk-1" not in str(refused)
+    callers = parse_event("error", data).error
+    assert callers is not None
+    assert callers.code is ErrorCode.UPSTREAM_FAILED
+
+
+@pytest.mark.parametrize("error", [{"error": {"message": "Busy", "code": "server_error"}}, {"error": "no"}, ["no"], 5])
+def test_another_error_is_told_whosever_the_key_is(error: Any) -> None:
+    data = json.dumps(error).encode()
+    (own, callers) = (parse_event("error", data, is_own_key=is_own_key).error for is_own_key in (True, False))
+    assert own is not None
+    assert callers is not None
+    assert (own.code, own.message) == (callers.code, callers.message)
