@@ -11,8 +11,8 @@ from gateway.telemetry.audit import audit_write
 from gateway.telemetry.operation_record import AuditedPrincipal, OperationRecord, Outcome, current_record
 from gateway.telemetry.request_ids import new_request_id
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import TYPE_NAMES, NodeKey
-from schema.contract.writes import AnyWrite
+from schema.contract.keys import TYPE_NAMES, NodeKey, ThreadKey
+from schema.contract.writes import UPDATE_THREAD, AnyWrite
 
 ResultT = TypeVar("ResultT")
 
@@ -44,6 +44,17 @@ class CallTrace:
             raise
         self._log(operation, key, result, Outcome.OK.value)
         return result
+
+    async def audit_update(self, key: ThreadKey, updating: Awaitable[ResultT]) -> ResultT:
+        """Await an update of a thread that the gateway keeps and the upstream never sees, and log it."""
+        outcome = Outcome.OK.value
+        try:
+            return await updating
+        except BaseException as error:
+            outcome = _outcome_from_exception(error)
+            raise
+        finally:
+            self._log(UPDATE_THREAD, key, None, outcome)
 
     def _log(self, operation: AnyWrite, key: NodeKey | None, result: Any, outcome: str) -> None:
         kind, ids = describe_object(operation, key, result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -54,6 +54,8 @@ class RecordKeeper:
             self._write_sightings, self._publish_written, find_written=self._find_written, sleep=sleep
         )
         self._missing: set[RecordKey] = set()
+        self._updating: Counter[RecordKey] = Counter()
+        self._withheld: set[RecordKey] = set()
         self._tasks = BackgroundTasks()
         self.removals = RemovalWriter(self._write_removal, sleep=sleep)
 
@@ -91,14 +93,25 @@ class RecordKeeper:
         return await self._call(work)
 
     async def update_record(self, key: RecordKey, update: RecordUpdate) -> ThreadRecord | None:
-        """Change a record, and publish it. Returns None if there is none.
+        """Change a record, and publish it once, with what was seen of it just before. Returns None if there is none.
 
         Raises:
             GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time.
         """
-        await self.writer.settle(key.owner, SETTLE_SECONDS)
-        record = await self._call(lambda records: records.update_record(key, update, self.now_ms()))
-        if record is not None:
+        record: ThreadRecord | None = None
+        self._updating[key] += 1
+        try:
+            await self.writer.settle(key.owner, SETTLE_SECONDS)
+            record = await self._call(lambda records: records.update_record(key, update, self.now_ms()))
+        finally:
+            self._updating[key] -= 1
+            if not self._updating[key]:
+                del self._updating[key]
+            is_withheld = key in self._withheld and key not in self._updating
+            if is_withheld:
+                self._withheld.discard(key)
+                self._tasks.start(self._publish_records(frozenset({key}), {}))
+        if record is not None and not is_withheld:
             await self._publish(key.owner, [ThreadChange(key.thread_id, record)])
         return record
 
@@ -175,8 +188,11 @@ class RecordKeeper:
         await self._publish_records(changes.records, statuses)
 
     async def _publish_records(self, keys: frozenset[RecordKey], statuses: dict[RunRecordKey, StatusChange]) -> None:
-        """Publish records that changed, and statuses of runs, to each owner."""
+        """Publish records that changed, and statuses of runs, to each owner. One that is being updated waits for it."""
         changes: dict[RecordOwner, list[Change]] = defaultdict(list)
+        withheld = {key for key in keys if key in self._updating}
+        self._withheld |= withheld
+        keys -= withheld
         records = await self._read_changed(keys)
         for key in keys:
             changes[key.owner].append(ThreadChange(key.thread_id, records.get(key)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.ledger.sightings import RecordKey, RecordOwner, SeenThread
 from gateway.viewer.record_keeper import RecordKeeper, records_unavailable_error
@@ -22,6 +22,24 @@ from schema.contract.thread_records import (
     WaitingRunWindow,
 )
 from schema.contract.viewer import RateLimitState, ViewerIdentity
+
+
+class AuditUpdate(Protocol):
+    """Awaits the update of a record that is a write of its own, and logs it whatever comes of it."""
+
+    def __call__(self, key: ThreadKey, updating: Awaitable[ThreadRecord], /) -> Awaitable[ThreadRecord]:
+        """Return the result of `updating`."""
+
+
+class ListAccess(NamedTuple):
+    """The principal's list: it is followed by `follow`, behind a cursor or from now on.
+
+    `on_waiting` is called with runs that wait. `fill_list` fills in what the list lacks, before it is read.
+    """
+
+    follow: Callable[[str | None], Awaitable[EventFeed]]
+    on_waiting: Callable[[Sequence[WaitingRun]], None]
+    fill_list: Callable[[], Awaitable[None]] | None = None
 
 
 class RecordAccess(Protocol):
@@ -65,22 +83,16 @@ class RecordedViewer:
         access: RecordAccess,
         *,
         get_rate_limit: Callable[[], Awaitable[RateLimitState | None]],
-        follow: Callable[[str | None], Awaitable[EventFeed]],
-        on_waiting: Callable[[Sequence[WaitingRun]], None],
-        fill_list: Callable[[], Awaitable[None]] | None = None,
+        lists: ListAccess,
+        audit_update: AuditUpdate,
     ) -> None:
-        """Follow the list by `follow`, behind a cursor or from now on.
-
-        `on_waiting` is called with runs that wait. `fill_list` fills in what the list lacks, before it is read.
-        """
         self._get_identity = get_identity
         self._owner = owner
         self._keeper = keeper
         self._access = access
         self._get_rate_limit = get_rate_limit
-        self._follow = follow
-        self._on_waiting = on_waiting
-        self._fill_list = fill_list
+        self._lists = lists
+        self._audit_update = audit_update
 
     @property
     def identity(self) -> ViewerIdentity:
@@ -99,8 +111,8 @@ class RecordedViewer:
         self, conditions: RecordFilter, order: RecordOrder, window: RecordWindow
     ) -> KeysetPage[ThreadRecord]:
         await self._access.check()
-        if self._fill_list is not None:
-            await self._fill_list()
+        if self._lists.fill_list is not None:
+            await self._lists.fill_list()
         owner = self._owner
         return await self._keeper.read(owner, lambda store: store.list_records(owner, conditions, order, window))
 
@@ -108,7 +120,7 @@ class RecordedViewer:
         await self._access.check()
         owner, now_ms = self._owner, self._keeper.now_ms()
         page = await self._keeper.read(owner, lambda store: store.list_waiting_runs(owner, window, now_ms))
-        self._on_waiting(page.items)
+        self._lists.on_waiting(page.items)
         return page
 
     async def get_usage(self, since_ms: int | None, until_ms: int | None) -> TokenUsage:
@@ -119,7 +131,11 @@ class RecordedViewer:
     async def get_rate_limit(self) -> RateLimitState | None:
         return await self._get_rate_limit()
 
-    async def update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
+    async def update_record(self, key: ThreadKey, update: RecordUpdate, *, is_part: bool = False) -> ThreadRecord:
+        updating = self._update_record(key, update)
+        return await (updating if is_part else self._audit_update(key, updating))
+
+    async def _update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
         await self._access.check()
         record_key = await self._access.find_key_to_update(key)
         record = await self._keeper.update_record(record_key, update)
@@ -134,7 +150,7 @@ class RecordedViewer:
 
     async def follow(self, *, after: str | None = None) -> EventFeed:
         await self._access.check()
-        return await self._follow(after)
+        return await self._lists.follow(after)
 
 
 def thread_is_gone(key: ThreadKey) -> GatewayError:

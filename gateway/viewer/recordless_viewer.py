@@ -57,7 +57,7 @@ class RecordlessViewer:
     async def get_rate_limit(self) -> RateLimitState | None:
         return await self._get_rate_limit()
 
-    async def update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
+    async def update_record(self, key: ThreadKey, update: RecordUpdate, *, is_part: bool = False) -> ThreadRecord:
         raise unsupported_without_ledger("The title and the archiving of a thread")
 
     async def follow(self, *, after: str | None = None) -> EventFeed:

@@ -9,13 +9,14 @@ from gateway.identity.principal import Principal
 from gateway.ledger.sightings import CredentialOwner, RecordOwner
 from gateway.ledger.user_ports import UserPorts
 from gateway.run_log.viewer_hub import ViewerHub
+from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.threads_api_client import BoundThreadsApi
 from gateway.viewer.list_watch import ListWatch
 from gateway.viewer.observing_threads_api import ObservingThreadsApi
 from gateway.viewer.record_access import CredentialRecords, UserRecords
 from gateway.viewer.record_keeper import RecordKeeper
 from gateway.viewer.record_owners import RecordOwners
-from gateway.viewer.recorded_viewer import RecordAccess, RecordedViewer
+from gateway.viewer.recorded_viewer import ListAccess, RecordAccess, RecordedViewer
 from gateway.viewer.recordless_viewer import RecordlessViewer
 from gateway.viewer.upstream_acceptance import OpenUpstream, UpstreamAcceptance
 from gateway.viewer.upstream_list import UpstreamList
@@ -86,9 +87,12 @@ class ViewerPorts:
             keeper,
             access,
             get_rate_limit=get_rate_limit,
-            follow=partial(self._follow, principal, owner, access, open_observed_poller),
-            fill_list=fill_list,
-            on_waiting=lambda runs: watch.check_soon(owner, runs, open_observed_poller),
+            lists=ListAccess(
+                partial(self._follow, principal, owner, access, open_observed_poller),
+                lambda runs: watch.check_soon(owner, runs, open_observed_poller),
+                fill_list,
+            ),
+            audit_update=CallTrace.from_current(principal).audit_update,
         )
 
     def _identify(self, principal: Principal, owner: RecordOwner) -> ViewerIdentity:

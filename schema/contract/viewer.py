@@ -103,8 +103,8 @@ class ViewerApi(Protocol):
     async def get_rate_limit(self) -> RateLimitState | None:
         """Get the rest of the limits. Returns None if nothing is limited. Never fails for lack of a database."""
 
-    async def update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
-        """Change a record, and return it in its new state.
+    async def update_record(self, key: ThreadKey, update: RecordUpdate, *, is_part: bool = False) -> ThreadRecord:
+        """Change a record, and return it in its new state. With `is_part`, it is a part of a write that was sent.
 
         The thread must be the principal's (an admin may change every record), else the error is the upstream's own
         `NOT_FOUND` for a thread that does not exist. If the implementation does not know of the thread, but it may

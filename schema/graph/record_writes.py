@@ -51,17 +51,20 @@ class RecordWrite:
         Raises:
             GatewayError: Nothing was written.
         """
-        if self._viewer is not None:
-            await self._viewer.update_record(key, self._update)
+        await self._send(key, is_part=False)
 
     async def send_behind(self, key: ThreadKey) -> list[UserError]:
         """Write it after the upstream's part has taken place. Returns an error for each field that was not kept."""
         try:
-            await self.send(key)
+            await self._send(key, is_part=True)
         except GatewayError as error:
             message = f"The rest has taken place, but this was not kept; try it with updateThread. {error.message}"
             return _errors_for_each(self._update, UserErrorCode.NOT_KEPT, message, self._path)
         return []
+
+    async def _send(self, key: ThreadKey, *, is_part: bool) -> None:
+        if self._viewer is not None:
+            await self._viewer.update_record(key, self._update, is_part=is_part)
 
 
 def read_record_write(info: Info, source: Any, *path: str, keep_nulls: bool = False) -> RecordWrite:

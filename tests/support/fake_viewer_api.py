@@ -88,7 +88,7 @@ class FakeViewerApi:
         self.calls.append(("get_rate_limit", None))
         return self.limits
 
-    async def update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
+    async def update_record(self, key: ThreadKey, update: RecordUpdate, *, is_part: bool = False) -> ThreadRecord:
         self._begin("update_record", (key, update), "A title")
         if key.thread_id not in self.records:
             raise GatewayError(ErrorCode.NOT_FOUND, f"No thread found with id '{key.thread_id}'.")

@@ -28,10 +28,10 @@ CREATIONS: list[tuple[str, dict[str, Any], list[str]]] = [
 class LearningViewerApi(FakeViewerApi):
     """Makes the record of any thread when it is first changed, as a ledger that has seen its creation."""
 
-    async def update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
+    async def update_record(self, key: ThreadKey, update: RecordUpdate, *, is_part: bool = False) -> ThreadRecord:
         if key.thread_id not in self.records:
             self.add(key.thread_id, 0)
-        return await super().update_record(key, update)
+        return await super().update_record(key, update, is_part=is_part)
 
 
 def known_thread() -> FakeViewerApi:
