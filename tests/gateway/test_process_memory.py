@@ -1,0 +1,82 @@
+"""Tests when the process collects its garbage fully and gives memory back."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from gateway import process_memory
+from gateway.process_memory import CollectionSchedule, read_resident_bytes, return_memory_until
+
+MB = 1_000_000
+
+
+def test_a_collection_is_due_after_the_process_has_grown() -> None:
+    schedule = CollectionSchedule(100 * MB)
+    assert not schedule.is_due(110 * MB, 0.0)
+    assert schedule.is_due(111 * MB, 0.0)
+
+
+def test_what_a_collection_leaves_is_needed() -> None:
+    schedule = CollectionSchedule(100 * MB)
+    schedule.on_collected(150 * MB, 0.001, 0.0)
+    assert not schedule.is_due(160 * MB, 100.0)
+    assert schedule.is_due(166 * MB, 100.0)
+
+
+def test_a_process_that_has_become_smaller_may_grow_less() -> None:
+    schedule = CollectionSchedule(100 * MB)
+    schedule.on_collected(150 * MB, 0.001, 0.0)
+    assert not schedule.is_due(100 * MB, 50.0)
+    assert schedule.is_due(120 * MB, 100.0)
+
+
+@pytest.mark.parametrize(("took_seconds", "pause_seconds"), [(0.001, 5.0), (0.1, 50.0)])
+def test_collections_take_a_small_part_of_the_time(took_seconds: float, pause_seconds: float) -> None:
+    schedule = CollectionSchedule(100 * MB)
+    schedule.on_collected(100 * MB, took_seconds, 1_000.0)
+    assert not schedule.is_due(200 * MB, 1_000.0 + pause_seconds - 0.1)
+    assert schedule.is_due(200 * MB, 1_000.0 + pause_seconds + 0.1)
+
+
+class Cycle:
+    """An object that only the garbage collector frees."""
+
+    alive = 0
+
+    def __init__(self) -> None:
+        self.itself = self
+        Cycle.alive += 1
+
+    def __del__(self) -> None:
+        Cycle.alive -= 1
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_garbage_is_collected_once_the_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_memory, "MEMORY_RETURN_SECONDS", 0)
+    stop, measured = asyncio.Event(), list[int]()
+    Cycle()
+
+    def resident_bytes() -> int:
+        """Grow after three calls, and end after the next collection."""
+        measured.append(Cycle.alive)
+        if not Cycle.alive:
+            stop.set()
+        return (100 if len(measured) < 4 else 120) * MB
+
+    await return_memory_until(stop, resident_bytes, lambda: 0.0)
+    assert measured == [1, 1, 1, 1, 0]
+
+
+def test_the_memory_of_this_process_is_known_where_the_system_tells_it() -> None:
+    resident = read_resident_bytes()
+    assert resident is None or resident > MB
