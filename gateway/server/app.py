@@ -56,7 +56,11 @@ def create_app(
     app[OPERATION_TASKS] = endpoint.operation_tasks
     app[UNFINISHED_BYTES] = endpoint.unfinished_bytes
     stalled_client_seconds = endpoint.connections.limits.stalled_client_seconds
-    app[CONNECTION_LIMITS] = ConnectionLimits(max_connections, stalled_client_seconds=stalled_client_seconds)
+    app[CONNECTION_LIMITS] = ConnectionLimits(
+        max_connections,
+        stalled_client_seconds=stalled_client_seconds,
+        max_unread_bytes=endpoint.max_unread_bytes,
+    )
     app.router.add_route("*", "/graphql", endpoint.handle)
     if serves_schema:
         app.router.add_get("/schema.graphql", endpoint.handle_schema)

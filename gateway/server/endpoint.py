@@ -65,6 +65,9 @@ RenderPage: TypeAlias = Callable[[web.Request], web.Response]
 MAX_UNFINISHED_BYTES = 64 << 20
 """Bytes of requests that may be held until their operations end, or one body if it may be larger."""
 
+MAX_UNREAD_BYTES = 256 << 20
+"""Bytes that may wait for all clients together, or two responses if they may be larger."""
+
 COST_HEADER = "GraphQL-Cost"
 """Request header: with the value 1, the response reports its cost in `extensions.cost`."""
 
@@ -101,6 +104,7 @@ class GraphQLEndpoint:
         self._runner = runner
         self.operation_tasks = OperationTasks()
         self.unfinished_bytes = UnfinishedBytes(max(MAX_UNFINISHED_BYTES, self._runner.limits.max_body_bytes))
+        self.max_unread_bytes = max(MAX_UNREAD_BYTES, 2 * self._runner.limits.max_answer_bytes)
         subscription_limits = self._runner.limits.subscriptions
         fan_out = FanOut(self._runner, max_per_principal=subscription_limits.max_subscriptions_per_principal)
         self.connections = LiveConnections(subscription_limits, fan_out)

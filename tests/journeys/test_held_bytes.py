@@ -4,7 +4,8 @@ import asyncio
 import gc
 import json
 from collections.abc import AsyncIterator
-from functools import partial
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,10 @@ from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from schema.engine.documents import DocumentReader, ParsedDocument
 from tests.attacks.attack import ATTACKER_KEY
-from tests.attacks.wires import INIT, UPGRADE, frame, post
+from tests.attacks.wires import INIT, UPGRADE, frame, post, subscribe
 from tests.support.emulator import Emulator
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.recorded_listeners import record_listeners
 from tests.support.subscription_gateway import until
 
 PART = frame(b" " * 30_000, is_final=False)
@@ -39,7 +41,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 async def connect(gateway: Gateway, sent: bytes) -> Streams:
     host, port = gateway.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection(host, int(port), limit=16_000_000)
     writer.write(sent)
     return reader, writer
 
@@ -130,10 +132,19 @@ async def test_a_message_in_parts_is_no_longer_held_once_it_has_ended(gateway: G
     await writer.wait_closed()
 
 
+def bound_unread_bytes(patch: pytest.MonkeyPatch, max_bytes: int) -> None:
+    """Let less wait for all clients together than the gateway allows."""
+
+    def limits(*arguments: int, **others: Any) -> ConnectionLimits:
+        return replace(ConnectionLimits(*arguments, **others), max_unread_bytes=max_bytes)
+
+    patch.setattr(server_app, "ConnectionLimits", limits)
+
+
 async def test_responses_that_nobody_reads_are_bounded_in_sum(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_app, "ConnectionLimits", partial(ConnectionLimits, max_unread_bytes=15_000_000))
+    bound_unread_bytes(monkeypatch, 15_000_000)
     await emulator.post("/assistants", {"model": "m", "instructions": "x" * 250_000}, key=ATTACKER_KEY)
     body = f'{{"query": "{LONG}"}}'.encode()
     async with running_gateway(emulator.url) as gateway:
@@ -147,3 +158,18 @@ async def test_responses_that_nobody_reads_are_bounded_in_sum(
         assert len(await stalled[-1][0].readexactly(10_000_000)) == 10_000_000
         for _, writer in stalled:
             writer.transport.abort()
+
+
+async def test_results_of_one_socket_that_nobody_reads_are_bounded_in_sum(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound_unread_bytes(monkeypatch, 25_000_000)
+    await emulator.post("/assistants", {"model": "m", "instructions": "x" * 250_000}, key=ATTACKER_KEY)
+    listeners = record_listeners(monkeypatch)
+    async with running_gateway(emulator.url) as gateway:
+        reader, writer = await open_socket(gateway, b"".join(subscribe(number, LONG) for number in range(2)))
+        for _ in range(2):  # with 20 MB it is served, however late it reads
+            assert len(await reader.readuntil(b'"type":"complete","id":"')) > 0
+        writer.write(b"".join(subscribe(number, LONG) for number in range(9)))
+        await until(lambda: not any(map(len, listeners)))
+        writer.transport.abort()

@@ -11,7 +11,7 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from gateway.server.http.graphql_request import ParsedRequest
-from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, encode_in_slices
+from gateway.server.http.sliced_encoding import MAX_UNSLICED_BYTES, SlicedEncoder
 from schema.contract.encoded_json import EncodedJson, JsonPieces
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, ResponseCache, ResponseKey
@@ -39,11 +39,13 @@ def to_response_key(
     return ResponseKey(schema, document.text, request.operation_name, variables, limits, capabilities)
 
 
-async def encode_if_large(data: dict[str, Any] | None, context: Context) -> dict[str, Any] | None:
+async def encode_if_large(
+    data: dict[str, Any] | None, context: Context, encoder: SlicedEncoder
+) -> dict[str, Any] | None:
     """Return the data of a result, or their JSON, encoded in slices, if they are large."""
     if data is None or context.answer_size.byte_count <= MAX_UNSLICED_BYTES:
         return data
-    return to_encoded_data(await encode_in_slices(data))
+    return to_encoded_data(await encoder.encode(data))
 
 
 def store_response(response_cache: ResponseCache, response_key: ResponseKey, result: ExecutionResult) -> None:

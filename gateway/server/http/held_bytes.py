@@ -98,7 +98,7 @@ class UnreadClient(Protocol):
 class UnreadBytes:
     """The bytes that wait for all clients together.
 
-    When they are too many, the clients that have read nothing for the longest time are let go, but never the last one.
+    When they are too many, the clients that have read nothing for the longest time are let go.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -114,7 +114,7 @@ class UnreadBytes:
         self._waiting[client] = count
         if is_reading:
             self._waiting.move_to_end(client)
-        while self.waiting_bytes > self._max_bytes and len(self._waiting) > 1:
+        while self.waiting_bytes > self._max_bytes:
             stalled, waiting = self._waiting.popitem(last=False)
             self.waiting_bytes -= waiting
             stalled.let_go()

@@ -22,6 +22,7 @@ from gateway.server.http.introspection_cache import IntrospectionCache
 from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.recorded_results import describe_operation, outcome_from_result, record_cost
 from gateway.server.http.refusals import overload_refusal, query_timeout_error, unknown_operation_error
+from gateway.server.http.sliced_encoding import SlicedEncoder
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.operation_record import OperationRecord, Outcome, current_record
@@ -161,6 +162,7 @@ class OperationRunner:
         self._count_event = count_nothing if caller_limits is None else caller_limits.count_event
         self._always_report_cost = always_report_cost
         self._introspections = IntrospectionCache()
+        self._encoder = SlicedEncoder()
         self._waiting_introspections = 0
 
     @functools.cached_property
@@ -295,7 +297,7 @@ class OperationRunner:
                 record_cost(record, context)
                 record.objects = context.answer_size.object_count
             await context.aclose()
-        result.data = await encode_if_large(result.data, context)
+        result.data = await encode_if_large(result.data, context, self._encoder)
         if response_cache is not None and response_key is not None and context.is_storable:
             store_response(response_cache, response_key, result)
         return result
@@ -357,7 +359,7 @@ class OperationRunner:
                 self._count_event(principal, context.api.cost, calls),
             ):
                 response = await started.render(event, context)
-            response["data"] = await encode_if_large(response["data"], context)
+            response["data"] = await encode_if_large(response["data"], context, self._encoder)
             return encode_body(response)
         except TimeoutError:
             timeout = query_timeout_error(self.limits.query_timeout_seconds)

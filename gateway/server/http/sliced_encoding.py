@@ -17,6 +17,9 @@ MAX_UNSLICED_BYTES = 1 << 20
 SLICE_BYTES = 1 << 18
 """The JSON that is encoded without a turn of the event loop, or one text if that is longer."""
 
+MAX_ENCODED_AT_ONCE = 4
+"""Large responses that are encoded at once, by each of which a turn of the event loop is longer."""
+
 _PIECE_VALUES = 2_000
 """The most values that are encoded by one call, in about a tenth of a millisecond."""
 
@@ -29,6 +32,19 @@ _CONTAINERS = frozenset({dict, list})
 
 _Pieces: TypeAlias = "Iterator[bytes | _Pieces]"
 """Pieces of JSON, and in the place of some of them what makes more pieces."""
+
+
+class SlicedEncoder:
+    """Encodes large responses, a few at once: the others wait as the objects that they share with the cache."""
+
+    def __init__(self, max_at_once: int = MAX_ENCODED_AT_ONCE) -> None:
+        """Encode nothing yet."""
+        self._places = asyncio.Semaphore(max_at_once)
+
+    async def encode(self, value: Any) -> JsonPieces:
+        """Wait for a place and encode a value in slices."""
+        async with self._places:
+            return await encode_in_slices(value)
 
 
 def encode_value(value: Any) -> bytes:

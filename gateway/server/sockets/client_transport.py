@@ -31,15 +31,17 @@ class ClientTransport(asyncio.Transport):
         fair_reads: FairReads,
         on_close: Callable[[], None],
         on_wait: Callable[[bool], None],
+        on_more: Callable[[], None],
     ) -> None:
         """Wrap an open transport.
 
-        `on_close` is called when it is to be closed, once, and `on_wait` when bytes begin or cease to wait.
+        `on_close` is called when it is to be closed, once, `on_wait` when bytes begin or cease to wait, and `on_more`
+        when more of them wait.
         """
         super().__init__()
         inner.set_write_buffer_limits(high=0)
         self.inner = inner
-        self.writes = SlicedWrites(inner, on_wait)
+        self.writes = SlicedWrites(inner, on_wait, on_more)
         self._fair_reads = fair_reads
         self._allowance = fair_reads.new_allowance()
         self._on_close = on_close

@@ -66,7 +66,7 @@ class StalledClientWatch:
         self._record_progress()
         self._start_timer()
         # More may be written at once.
-        asyncio.get_running_loop().call_soon(self._record_more)
+        asyncio.get_running_loop().call_soon(self.record_more)
 
     def stop(self) -> None:
         """Stop watching, because nothing waits any longer or the connection is closed."""
@@ -84,7 +84,8 @@ class StalledClientWatch:
         self._waiting_bytes = self._transport.get_write_buffer_size()
         self._unread.record(self, self._waiting_bytes, is_reading=True)
 
-    def _record_more(self) -> None:
+    def record_more(self) -> None:
+        """Count what waits now. The connection is aborted if that is too much."""
         if self._timer is not None:
             self._unread.record(self, self._transport.get_write_buffer_size(), is_reading=False)
 
@@ -170,7 +171,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         inner = cast("asyncio.Transport", transport)
-        connected = ClientTransport(inner, self._fair_reads, self._close_transport, self._on_wait)
+        connected = ClientTransport(inner, self._fair_reads, self._close_transport, self._on_wait, self._on_more)
         self._client_transport = connected
         super().connection_made(connected)
         _set_tcp_user_timeout(connected, self._limits.stalled_client_seconds)
@@ -224,6 +225,10 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             super().resume_writing()
             if self._watch is not None:
                 self._watch.stop()
+
+    def _on_more(self) -> None:
+        if self._watch is not None:
+            self._watch.record_more()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._end(exc)

@@ -13,16 +13,20 @@ SLICE_BYTES = 64 * 1024
 class SlicedWrites:
     """The bytes on their way to one client, in the order in which they were written.
 
-    `on_wait` is called with True as soon as bytes wait, and with False when none wait any longer. The protocol of the
-    connection hands on what the transport tells it, `on_full` and `on_empty`; its limit of waiting bytes must be 0.
+    `on_wait` is called with True as soon as bytes wait, and with False when none wait any longer. `on_more` is called
+    when a long text waits behind others. The protocol of the connection hands on what the transport tells it, `on_full`
+    and `on_empty`; its limit of waiting bytes must be 0.
     """
 
-    __slots__ = ("_inner", "_is_full", "_on_wait", "_pending", "_pending_bytes", "_timer")
+    __slots__ = ("_inner", "_is_full", "_on_more", "_on_wait", "_pending", "_pending_bytes", "_timer")
 
-    def __init__(self, inner: asyncio.Transport, on_wait: Callable[[bool], None]) -> None:
+    def __init__(
+        self, inner: asyncio.Transport, on_wait: Callable[[bool], None], on_more: Callable[[], None] = lambda: None
+    ) -> None:
         """Write to an open transport."""
         self._inner = inner
         self._on_wait = on_wait
+        self._on_more = on_more
         self._pending: deque[memoryview] = deque()
         self._pending_bytes = 0
         self._is_full = False
@@ -44,6 +48,8 @@ class SlicedWrites:
         if len(self._pending) == 1 and not self._is_full:
             self._on_wait(True)
             self._write_slice()
+        else:
+            self._on_more()
 
     def flush(self) -> None:
         """Hand all to the transport at once, because it is to be closed."""

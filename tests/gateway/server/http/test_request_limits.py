@@ -78,7 +78,8 @@ def test_more_bytes_that_wait_do_not_make_a_client_younger() -> None:
     assert [client.is_let_go for client in clients] == [True, False]
 
 
-def test_a_client_alone_may_exceed_the_limit() -> None:
+def test_a_client_alone_is_let_go_too() -> None:
     unread, client = UnreadBytes(100), FakeClient()
     unread.record(client, 500, is_reading=True)
-    assert not client.is_let_go
+    assert client.is_let_go
+    assert unread.waiting_bytes == 0

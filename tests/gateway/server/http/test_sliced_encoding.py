@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.server.http import sliced_encoding
 from gateway.server.http.graphql_response import encode_json
-from gateway.server.http.sliced_encoding import SLICE_BYTES, encode_in_slices, encode_value
+from gateway.server.http.sliced_encoding import SLICE_BYTES, SlicedEncoder, encode_in_slices, encode_value
 
 PAGE = [{"id": f"message_{number}", "content": [{"text": "a" * 100}]} for number in range(2_000)]
 
@@ -48,6 +49,24 @@ async def test_no_more_than_a_slice_is_encoded_between_two_turns(monkeypatch: py
     assert json.loads(b"".join(encoded.pieces)) == {"threads": [{"messages": PAGE}] * 10}
     assert most <= SLICE_BYTES + 100 * len(json.dumps(PAGE[0]))
     assert len(encoded) // most <= turns <= len(encoded) // SLICE_BYTES + 2
+
+
+async def test_few_responses_are_encoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = ended = most = 0
+
+    def counted(value: Any, max_values: int) -> Iterator[bytes]:
+        nonlocal begun, ended, most
+        begun += 1
+        most = max(most, begun - ended)
+        yield from encode_pieces(value, max_values)
+        ended += 1
+
+    encode_pieces = sliced_encoding._encode_pieces
+    monkeypatch.setattr(sliced_encoding, "_encode_pieces", counted)
+    encoder = SlicedEncoder(max_at_once=2)
+    encoded = await asyncio.gather(*(encoder.encode([PAGE] * 3) for _ in range(6)))
+    assert (begun, most) == (6, 2)
+    assert {b"".join(each.pieces) for each in encoded} == {orjson.dumps([PAGE] * 3)}
 
 
 @given(value=values)

@@ -49,9 +49,6 @@ class FakeOutput:
     def enqueue_after_drain(self, member: QueueMember) -> None:
         raise AssertionError
 
-    async def drain(self) -> None:
-        pass
-
     def close_soon(self, code: CloseCode, reason: str) -> None:
         assert reason
         self.closed.append(code)
