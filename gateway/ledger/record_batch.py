@@ -67,7 +67,7 @@ class RecordBatch:
         self._keeps_messages = keeps_messages
         self._shown: set[RecordKey] = set()
         self._new: set[RecordKey] = set()
-        self._shown_runs: set[RunRecordKey] = set()
+        self._shown_runs: dict[RunRecordKey, str | None] = {}
         self._unowned: set[RecordKey] = set()
         self.threads: set[RecordKey] = set()
         self.runs: set[RunRecordKey] = set()
@@ -77,7 +77,7 @@ class RecordBatch:
     def changes(self) -> RecordChanges:
         """The outcome for the caller of the store."""
         return RecordChanges(
-            frozenset(self._shown), frozenset(self._new), frozenset(self._shown_runs), frozenset(self._unowned)
+            frozenset(self._shown), frozenset(self._new), dict(self._shown_runs), frozenset(self._unowned)
         )
 
     def merge(self, sightings: Sequence[Sighting]) -> None:
@@ -120,7 +120,7 @@ class RecordBatch:
         record.runs[seen.run_id] = after
         self.runs.add(RunRecordKey(seen.key, seen.run_id))
         if before is None or before.status != after.status:
-            self._shown_runs.add(RunRecordKey(seen.key, seen.run_id))
+            self._shown_runs.setdefault(RunRecordKey(seen.key, seen.run_id), None if before is None else before.status)
         if after.counted_usage != (None if before is None else before.counted_usage):
             self._shown.add(seen.key)
 

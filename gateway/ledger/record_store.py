@@ -7,7 +7,7 @@ another owner or is removed.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -43,14 +43,14 @@ class RecordChanges:
     Attributes:
         records: The records that are new, or in which the graph shows something else than before.
         new_records: Those of them that are new.
-        runs: The runs that are new, or whose status changed.
+        runs: The runs that are new, or whose status changed, each with the status before, None if it is new.
         unowned: The records that were left as they are because the thread is not the user's by the ledger. It may
             become theirs, if the id of a new thread is yet to be stored.
     """
 
     records: frozenset[RecordKey] = frozenset()
     new_records: frozenset[RecordKey] = frozenset()
-    runs: frozenset[RunRecordKey] = frozenset()
+    runs: Mapping[RunRecordKey, str | None] = field(default_factory=dict)
     unowned: frozenset[RecordKey] = frozenset()
 
 

@@ -181,10 +181,10 @@ class RecordKeeper:
 
     async def _publish_written(self, changes: RecordChanges, batch: SightingBatch) -> None:
         statuses: dict[RunRecordKey, StatusChange] = {}
-        for run_key in changes.runs:
+        for run_key, previous in changes.runs.items():
             pending = batch.get(SightingId(SeenRun, run_key.key, run_key.run_id))
             if pending is not None and pending.seen.run is not None:
-                statuses[run_key] = StatusChange(pending.seen.run)
+                statuses[run_key] = StatusChange(pending.seen.run, previous)
         await self._publish_records(changes.records, statuses)
 
     async def _publish_records(self, keys: frozenset[RecordKey], statuses: dict[RunRecordKey, StatusChange]) -> None:

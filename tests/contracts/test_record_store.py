@@ -52,9 +52,10 @@ async def test_a_sighting_without_news_changes_nothing(records: RecordStore) -> 
 
 
 async def test_changes_name_what_the_graph_shows_in_another_way(records: RecordStore) -> None:
-    await records.record_sightings([seen_thread(), seen_run("queued")])
-    changes = await records.record_sightings([seen_run("in_progress", seen_at_ms=2001)])
-    assert changes == RecordChanges(runs=frozenset({RunRecordKey(record_key(), "run_1")}))
+    run_key = RunRecordKey(record_key(), "run_1")
+    assert (await records.record_sightings([seen_thread(), seen_run("queued")])).runs == {run_key: None}
+    steps = [seen_run("in_progress", seen_at_ms=2001), seen_run("requires_action", seen_at_ms=2002)]
+    assert await records.record_sightings(steps) == RecordChanges(runs={run_key: "queued"})
     changes = await records.record_sightings([seen_run("completed", ended_at_ms=2000, usage=usage(3, 4))])
     assert changes.records == {record_key()}, "its usage"
     assert changes.new_records == frozenset()

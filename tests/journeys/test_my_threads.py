@@ -158,6 +158,7 @@ async def test_a_waiting_run_is_in_the_inbox_until_it_is_answered(
         await reader.wait_for_event("RunStatusChange", status="COMPLETED")
         statuses = [event["status"] for event in reader.of_type("RunStatusChange")]
         assert statuses.count("REQUIRES_ACTION") == 1
+        assert [event["previous"] for event in reader.of_type("RunStatusChange")] == [None, *statuses[:-1]]
 
 
 async def test_an_admin_reads_and_writes_every_record_by_id_and_lists_their_own(

@@ -30,7 +30,7 @@ subscription ($after: String) {
     type: __typename
     ... on ThreadChanged { cursor thread { upstreamId title isArchived usage { totalTokens } } }
     ... on ThreadRemoved { cursor deletedId }
-    ... on RunStatusChange { cursor status run { upstreamId thread { upstreamId } } }
+    ... on RunStatusChange { cursor status previous run { upstreamId thread { upstreamId } } }
     ... on StreamError { cursor code detail }
     ... on Lagged { cursor skipped }
   }
