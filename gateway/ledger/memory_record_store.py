@@ -7,15 +7,16 @@ from typing import TypeVar
 
 from gateway.identity.principal import Owner
 from gateway.ledger.record_batch import (
-    ANY_MESSAGE,
     RecordBatch,
     StoredRecord,
     check_count,
     is_message_id,
+    keeps_message,
     merge_records,
 )
 from gateway.ledger.record_merging import remove_first_words, sum_usage, update_thread
-from gateway.ledger.record_store import KeptTexts, RecordChanges, WrittenRecord
+from gateway.ledger.record_store import MAX_UNFINISHED, KeptTexts, RecordChanges, WrittenRecord
+from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
 from gateway.ledger.search_words import SearchQuery, parse_search, to_words
 from gateway.ledger.sightings import RecordKey, RecordOwner, Sighting
 from schema.contract.keys import MessageKey, RunKey
@@ -51,8 +52,11 @@ class MemoryRecordStore:
     async def record_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
         check_count(sightings)
         keeps_messages = self._kept_texts is KeptTexts.ALL
-        batch = RecordBatch(self._records, self._removed, self._is_theirs, keeps_messages=keeps_messages)
+        marks = RemovalMarks(self._removed)
+        batch = RecordBatch(self._records, marks, self._is_theirs, keeps_messages=keeps_messages)
         batch.merge(sightings)
+        for key in marks.lifted:
+            del self._removed[key]
         return batch.changes
 
     async def find_written(self, messages: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
@@ -125,10 +129,28 @@ class MemoryRecordStore:
             and (until_ms is None or run.ended_at_ms < until_ms)
         )
 
-    async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> None:
+    async def begin_removal(self, key: RecordKey, message_id: str, began_at_ms: int) -> bool:
+        record = self._records.get(key)
+        is_kept = record is not None and keeps_message(record, message_id)
+        if is_kept:
+            self._removed[MessageKey(key.thread_id, message_id)] = began_at_ms
+        return is_kept
+
+    async def withdraw_removal(self, key: MessageKey) -> None:
+        if self._keeps(key):
+            self._removed.pop(key, None)
+
+    async def find_unfinished_removals(self, after_ms: int, before_ms: int) -> Sequence[MessageKey]:
+        marked = [key for key, at_ms in self._removed.items() if after_ms < at_ms < before_ms]
+        return [key for key in marked if self._keeps(key)][:MAX_UNFINISHED]
+
+    async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> frozenset[RecordKey]:
         removed = set(thread_ids)
         self._removed.update((MessageKey(thread_id, ""), removed_at_ms) for thread_id in removed)
-        self._records = {key: record for key, record in self._records.items() if key.thread_id not in removed}
+        keys = frozenset(key for key in self._records if key.thread_id in removed)
+        for key in keys:
+            del self._records[key]
+        return keys
 
     async def remove_records(self, keys: Collection[RecordKey]) -> frozenset[RecordKey]:
         return frozenset(key for key in keys if self._records.pop(key, None) is not None)
@@ -178,6 +200,11 @@ class MemoryRecordStore:
         for key in old:
             del self._removed[key]
         return len(old)
+
+    def _keeps(self, key: MessageKey) -> bool:
+        """Return whether anything is kept of a message, or of a thread, in whosever record."""
+        of_thread = [record for each, record in self._records.items() if each.thread_id == key.thread_id]
+        return key.message_id != ANY_MESSAGE and any(keeps_message(record, key.message_id) for record in of_thread)
 
     def _is_theirs(self, key: RecordKey) -> bool:
         return not isinstance(key.owner, Owner) or self._find_owner(key.thread_id) == key.owner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Container, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.ledger.record_merging import (
@@ -11,6 +11,7 @@ from gateway.ledger.record_merging import (
     TextState,
     ThreadState,
     is_new_text,
+    may_give_title,
     merge_runs,
     merge_texts,
     merge_thread,
@@ -20,13 +21,10 @@ from gateway.ledger.record_merging import (
     run_from_sighting,
 )
 from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges
+from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
 from gateway.ledger.search_words import to_text_digest, to_words
 from gateway.ledger.sightings import RecordKey, RunRecordKey, SeenMessage, SeenRun, SeenThread, Sighting
 from gateway.ledger.storable_text import MAX_ID_LENGTH
-from schema.contract.keys import MessageKey
-
-ANY_MESSAGE = "*"
-"""The mark that some message of a thread was removed. The upstream has no such id."""
 
 
 @dataclass(slots=True)
@@ -47,7 +45,7 @@ class RecordBatch:
     def __init__(
         self,
         records: MutableMapping[RecordKey, StoredRecord],
-        removed: Container[MessageKey],
+        marks: RemovalMarks,
         is_theirs: Callable[[RecordKey], bool],
         *,
         keeps_messages: bool,
@@ -56,13 +54,12 @@ class RecordBatch:
 
         Args:
             records: The records.
-            removed: The messages that were removed, and threads: with an empty message id, or, if one of their messages
-                was removed, with `ANY_MESSAGE`.
+            marks: The marks of what was removed. The batch lifts those of what exists.
             is_theirs: Tells whether the thread of a record may be its owner's.
             keeps_messages: Whether the words of messages are kept.
         """
         self._records = records
-        self._removed = removed
+        self._marks = marks
         self._is_theirs = is_theirs
         self._keeps_messages = keeps_messages
         self._shown: set[RecordKey] = set()
@@ -84,11 +81,9 @@ class RecordBatch:
         """Merge sightings."""
         by_record: dict[RecordKey, list[Sighting]] = defaultdict(list)
         for seen in sightings:
-            if has_storable_ids(seen):
+            if has_storable_ids(seen) and not self._marks.drops_thread(seen.key.thread_id, seen.seen_at_ms):
                 by_record[seen.key].append(seen)
         for key, of_record in by_record.items():
-            if MessageKey(key.thread_id, "") in self._removed:
-                continue
             if not self._is_theirs(key):
                 self._unowned.add(key)
                 continue
@@ -102,11 +97,11 @@ class RecordBatch:
             self._merge_thread(seen)
         elif isinstance(seen, SeenRun):
             self._merge_run(seen)
-        elif MessageKey(seen.key.thread_id, seen.message_id) not in self._removed:
+        elif not self._marks.drops_message(seen.key.thread_id, seen.message_id, seen.seen_at_ms):
             self._merge_message(seen)
 
     def _merge_thread(self, seen: SeenThread) -> None:
-        if MessageKey(seen.key.thread_id, ANY_MESSAGE) in self._removed:
+        if self._marks.lost_message(seen.key.thread_id):
             # The opening may be the text of the message that was removed.
             seen = seen._replace(opening=None)
         self._store_thread(seen.key, merge_thread(self._find_thread(seen.key), seen))
@@ -153,6 +148,11 @@ class RecordBatch:
 
 def _by_weight(seen: Sighting) -> tuple[bool, int]:
     return (not isinstance(seen, SeenMessage) or seen.is_first, seen.created_at_ms or 0)
+
+
+def keeps_message(record: StoredRecord, message_id: str) -> bool:
+    """Return whether a record keeps anything of a message; with an empty id, of its thread."""
+    return not message_id or message_id in record.texts or may_give_title(record.thread, message_id)
 
 
 def merge_records(record: StoredRecord, other: StoredRecord) -> None:

@@ -192,11 +192,14 @@ def update_thread(state: ThreadState, update: RecordUpdate, updated_at_ms: int) 
     return state
 
 
+def may_give_title(state: ThreadState, message_id: str) -> bool:
+    """Return whether a title is kept that a message gave, or may have given, even if another one is shown."""
+    return state.first_words is not None and state.first_words.message_id in {message_id, ""}
+
+
 def remove_first_words(state: ThreadState, message_id: str) -> ThreadState:
     """Remove the title that a message gave, or may have given."""
-    if state.first_words is not None and state.first_words.message_id in {message_id, ""}:
-        return replace(state, first_words=None)
-    return state
+    return replace(state, first_words=None) if may_give_title(state, message_id) else state
 
 
 def merge_threads(state: ThreadState, other: ThreadState) -> ThreadState:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Select, cast, func, literal, literal_column, or_, select, tuple_
+from sqlalchemy import Boolean, ColumnElement, Select, and_, cast, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from gateway.ledger.record_tables import RUNS, TEXTS, THREADS, WORDS
+from gateway.ledger.record_store import MAX_UNFINISHED
+from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS, WORDS
+from gateway.ledger.removal_marks import ANY_MESSAGE
 from gateway.ledger.search_words import SearchQuery, to_owner_mark
 from schema.contract.thread_records import RecordFilter, RecordOrder, RecordWindow, WaitingRunWindow
 
@@ -73,6 +75,29 @@ def select_usage(owner: str, since_ms: int | None, until_ms: int | None) -> Sele
         RUNS.c.owner == owner,
         RUNS.c.ended_at_ms >= (_EARLIEST if since_ms is None else since_ms),
         RUNS.c.ended_at_ms < (_LATEST if until_ms is None else until_ms),
+    )
+
+
+def select_unfinished_removals(upstream: str, after_ms: int, before_ms: int) -> Select[Any]:
+    """Select what was marked between two times although its record, its words or the title that it gave are there."""
+    is_thread = REMOVALS.c.message_id == ""
+    is_record = and_(THREADS.c.upstream == REMOVALS.c.upstream, THREADS.c.thread_id == REMOVALS.c.thread_id)
+    # A title has no words of its own here: its message id is empty, too.
+    is_text = and_(TEXTS.c.record_id == THREADS.c.record_id, TEXTS.c.message_id == REMOVALS.c.message_id, ~is_thread)
+    gave_title = THREADS.c.first_words_message_id.in_([REMOVALS.c.message_id, literal("")])
+    return (
+        select(REMOVALS.c.thread_id, REMOVALS.c.message_id)
+        .distinct()
+        .join(THREADS, is_record)
+        .outerjoin(TEXTS, is_text)
+        .where(
+            REMOVALS.c.upstream == upstream,
+            REMOVALS.c.removed_at_ms > after_ms,
+            REMOVALS.c.removed_at_ms < before_ms,
+            REMOVALS.c.message_id != ANY_MESSAGE,
+            or_(is_thread, TEXTS.c.text_id.is_not(None), gave_title),
+        )
+        .limit(MAX_UNFINISHED)
     )
 
 

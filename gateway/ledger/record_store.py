@@ -28,6 +28,9 @@ from schema.contract.thread_records import (
 MAX_SIGHTINGS = 500
 """Most sightings of one call."""
 
+MAX_UNFINISHED = 1000
+"""Most unfinished removals that are found at once."""
+
 
 class KeptTexts(StrEnum):
     """The texts of which a store keeps the words, to search for: titles alone, or messages too."""
@@ -107,8 +110,23 @@ class RecordStore(Protocol):
     async def get_usage(self, owner: RecordOwner, since_ms: int | None, until_ms: int | None) -> TokenUsage:
         """Sum up the tokens of an owner's runs that ended at `since_ms` or later and before `until_ms`."""
 
-    async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> None:
-        """Remove all that is kept of threads, which were deleted upstream, whosever records they are.
+    async def begin_removal(self, key: RecordKey, message_id: str, began_at_ms: int) -> bool:
+        """Mark a message of a record, or with an empty id its thread, which is about to be deleted upstream.
+
+        Sightings of it are dropped from now on. Returns False, without a mark, if nothing is kept of it.
+        """
+
+    async def withdraw_removal(self, key: MessageKey) -> None:
+        """Remove the mark of a message, or of a thread, that was not deleted. One that was removed stays marked."""
+
+    async def find_unfinished_removals(self, after_ms: int, before_ms: int) -> Sequence[MessageKey]:
+        """Find what was marked between two times and is kept still, at most `MAX_UNFINISHED` of it.
+
+        Nobody told whether the upstream deleted it.
+        """
+
+    async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> frozenset[RecordKey]:
+        """Remove all that is kept of threads, which were deleted upstream. Returns the records, whosever they were.
 
         `LedgerStore.remove_objects` does the same.
         """

@@ -12,12 +12,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_database import Database
 from gateway.ledger.ledger_store import ObjectKind
-from gateway.ledger.record_batch import RecordBatch, check_count, has_storable_ids, is_message_id, merge_records
+from gateway.ledger.record_batch import (
+    RecordBatch,
+    check_count,
+    has_storable_ids,
+    is_message_id,
+    keeps_message,
+    merge_records,
+)
 from gateway.ledger.record_merging import ThreadState, remove_first_words, update_thread
-from gateway.ledger.record_queries import USAGE_SUMS, select_records, select_usage, select_waiting_runs
+from gateway.ledger.record_queries import (
+    USAGE_SUMS,
+    select_records,
+    select_unfinished_removals,
+    select_usage,
+    select_waiting_runs,
+)
 from gateway.ledger.record_rows import RowKey, thread_from_row, usage_from_numbers
 from gateway.ledger.record_store import KeptTexts, RecordChanges, WrittenRecord
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
+from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
 from gateway.ledger.search_words import parse_search
 from gateway.ledger.sightings import CredentialOwner, RecordKey, RecordOwner, SeenMessage, SeenRun, Sighting
 from gateway.ledger.sql_record_writes import LoadedRecords, RecordWrites
@@ -61,7 +75,7 @@ class SqlRecordStore:
 
         async def work(connection: AsyncConnection) -> RecordChanges:
             await self._writes.lock_threads(connection, thread_ids)
-            removed = await self._writes.load_removed(connection, thread_ids)
+            marks = RemovalMarks(await self._writes.load_marks(connection, thread_ids))
             owners = await self._find_user_digests(connection, [key for key in rows if isinstance(key.owner, Owner)])
             loaded = await self._writes.load_threads(connection, thread_ids)
             await self._writes.load_runs(connection, loaded, run_ids)
@@ -70,11 +84,12 @@ class SqlRecordStore:
             records = {key: loaded.records[row] for key, row in rows.items() if row in loaded.records}
             batch = RecordBatch(
                 records,
-                removed,
+                marks,
                 lambda key: not isinstance(key.owner, Owner) or owners.get(key.thread_id) == rows[key].owner,
                 keeps_messages=self._keeps_messages,
             )
             batch.merge(storable)
+            await self._writes.remove_marks(connection, marks.lifted)
             loaded.records.update((rows[key], record) for key, record in records.items())
             await self._writes.store_threads(connection, loaded, [rows[key] for key in batch.threads])
             await self._writes.store_runs(connection, loaded, [(rows[run.key], run.run_id) for run in batch.runs])
@@ -171,12 +186,46 @@ class SqlRecordStore:
 
         return await self._database.read(work)
 
-    async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await self.lock_threads(connection, thread_ids)
-            await self.remove_threads_within(connection, thread_ids, removed_at_ms)
+    async def begin_removal(self, key: RecordKey, message_id: str, began_at_ms: int) -> bool:
+        marked = MessageKey(key.thread_id, message_id)
 
-        await self._database.write(work)
+        async def work(connection: AsyncConnection) -> bool:
+            await self.lock_threads(connection, [key.thread_id])
+            is_kept = self._to_row_key(key) in await self._find_kept(connection, marked)
+            if is_kept:
+                await self._writes.add_marks(connection, [marked], began_at_ms)
+            return is_kept
+
+        return await self._database.write(work) if _is_storable(*marked) else False
+
+    async def withdraw_removal(self, key: MessageKey) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            await self.lock_threads(connection, [key.thread_id])
+            if await self._find_kept(connection, key):
+                await self._writes.remove_marks(connection, [key])
+
+        if _is_storable(*key):
+            await self._database.write(work)
+
+    async def find_unfinished_removals(self, after_ms: int, before_ms: int) -> Sequence[MessageKey]:
+        statement = select_unfinished_removals(self._upstream_digest, after_ms, before_ms)
+
+        async def work(connection: AsyncConnection) -> Sequence[MessageKey]:
+            return [MessageKey(thread_id, message_id) for thread_id, message_id in await connection.execute(statement)]
+
+        return await self._database.read(work)
+
+    async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> frozenset[RecordKey]:
+        storable = [thread_id for thread_id in thread_ids if _is_storable(thread_id)]
+
+        async def work(connection: AsyncConnection) -> frozenset[RecordKey]:
+            await self.lock_threads(connection, storable)
+            rows = await self._writes.load_threads(connection, storable)
+            keys = await self._to_record_keys(connection, list(rows.records))
+            await self.remove_threads_within(connection, storable, removed_at_ms)
+            return keys
+
+        return await self._database.write(work)
 
     async def remove_records(self, keys: Collection[RecordKey]) -> frozenset[RecordKey]:
         rows = {self._to_row_key(key): key for key in keys if _is_storable(key.thread_id)}
@@ -198,7 +247,8 @@ class SqlRecordStore:
 
         async def work(connection: AsyncConnection) -> frozenset[RecordKey]:
             await self._writes.lock_threads(connection, thread_ids)
-            await self._writes.add_marks(connection, messages, removed_at_ms)
+            of_threads = [MessageKey(thread_id, ANY_MESSAGE) for thread_id in thread_ids]
+            await self._writes.add_marks(connection, [*messages, *of_threads], removed_at_ms)
             loaded = await self._writes.load_threads(connection, thread_ids)
             await self._writes.remove_texts(connection, loaded, messages)
             before = {key: record.thread for key, record in loaded.records.items()}
@@ -263,7 +313,7 @@ class SqlRecordStore:
 
     async def welcome_threads_within(self, connection: AsyncConnection, owners: Mapping[str, Owner]) -> None:
         """Give the records of threads, which exist, to the users who own them now."""
-        await self._writes.remove_marks(connection, owners)
+        await self._writes.remove_marks(connection, [MessageKey(thread_id, "") for thread_id in owners])
         await self.move_records_within(connection, owners)
 
     async def _move_to(
@@ -288,6 +338,13 @@ class SqlRecordStore:
         await self._writes.store_threads(connection, merged, [target])
         await self._writes.store_runs(connection, merged, [(target, run_id) for run_id in record.runs])
         await self._writes.store_texts(connection, merged, [(target, message_id) for message_id in record.texts])
+
+    async def _find_kept(self, connection: AsyncConnection, key: MessageKey) -> set[RowKey]:
+        """Find the records that keep anything of a message; with an empty id, of its thread."""
+        loaded = await self._writes.load_threads(connection, [key.thread_id])
+        if key.message_id:
+            await self._writes.load_texts(connection, loaded, [key.message_id])
+        return {row for row, record in loaded.records.items() if keeps_message(record, key.message_id)}
 
     async def _find_user_digests(self, connection: AsyncConnection, keys: Sequence[RecordKey]) -> dict[str, str]:
         """Find the digests of the users whom threads belong to."""

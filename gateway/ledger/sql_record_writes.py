@@ -12,7 +12,7 @@ from sqlalchemy import ARRAY, Integer, Text, bindparam, delete, func, select, te
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.ledger.record_batch import ANY_MESSAGE, StoredRecord
+from gateway.ledger.record_batch import StoredRecord
 from gateway.ledger.record_merging import TextState
 from gateway.ledger.record_rows import RowKey, run_from_row, thread_from_row, to_run_row, to_thread_row
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
@@ -89,13 +89,13 @@ class RecordWrites:
             typed = statement.bindparams(bindparam("class", type_=Integer), bindparam("locks", type_=ARRAY(Integer)))
             await connection.execute(typed, {"class": RECORD_LOCK, "locks": locks})
 
-    async def load_removed(self, connection: AsyncConnection, thread_ids: Collection[str]) -> set[MessageKey]:
-        """Load the marks of threads and their messages that were removed."""
-        statement = select(REMOVALS.c.thread_id, REMOVALS.c.message_id)
+    async def load_marks(self, connection: AsyncConnection, thread_ids: Collection[str]) -> dict[MessageKey, int]:
+        """Load the marks of threads and their messages that were removed, with the times."""
+        statement = select(REMOVALS.c.thread_id, REMOVALS.c.message_id, REMOVALS.c.removed_at_ms)
         marks = await connection.execute(
             statement.where(REMOVALS.c.upstream == self._upstream, self.is_among(REMOVALS.c.thread_id, thread_ids))
         )
-        return {MessageKey(thread_id, message_id) for thread_id, message_id in marks}
+        return {MessageKey(thread_id, message_id): removed_at_ms for thread_id, message_id, removed_at_ms in marks}
 
     async def load_threads(
         self, connection: AsyncConnection, thread_ids: Collection[str], wanted: Container[RowKey] | None = None
@@ -189,11 +189,13 @@ class RecordWrites:
         await self._upsert_texts(connection, rows)
 
     async def add_marks(self, connection: AsyncConnection, keys: Collection[MessageKey], removed_at_ms: int) -> None:
-        """Mark messages as removed, or threads: those with an empty message id."""
-        marked = set(keys) | {MessageKey(key.thread_id, ANY_MESSAGE) for key in keys if key.message_id}
-        rows = [{"upstream": self._upstream, **key._asdict(), "removed_at_ms": removed_at_ms} for key in sorted(marked)]
+        """Mark messages as removed; with an empty message id a thread, with `ANY_MESSAGE` one that lost a message."""
+        marked = sorted(set(keys))
+        rows = [{"upstream": self._upstream, **key._asdict(), "removed_at_ms": removed_at_ms} for key in marked]
         if rows:
-            await connection.execute(self._insert(REMOVALS).on_conflict_do_nothing(), rows)
+            statement = self._insert(REMOVALS)
+            columns, values = list(REMOVALS.primary_key), {"removed_at_ms": statement.excluded.removed_at_ms}
+            await connection.execute(statement.on_conflict_do_update(index_elements=columns, set_=values), rows)
 
     async def remove_threads(
         self, connection: AsyncConnection, thread_ids: Collection[str], removed_at_ms: int
@@ -204,10 +206,12 @@ class RecordWrites:
         # Their runs and words follow.
         await connection.execute(delete(THREADS).where(*of_threads))
 
-    async def remove_marks(self, connection: AsyncConnection, thread_ids: Collection[str]) -> None:
-        """Remove the marks of threads that turn out to exist."""
-        of_threads = (REMOVALS.c.upstream == self._upstream, self.is_among(REMOVALS.c.thread_id, thread_ids))
-        await connection.execute(delete(REMOVALS).where(*of_threads, REMOVALS.c.message_id == ""))
+    async def remove_marks(self, connection: AsyncConnection, keys: Iterable[MessageKey]) -> None:
+        """Remove the marks of messages or threads that turn out to exist."""
+        rows = [{f"its_{name}": value for name, value in key._asdict().items()} for key in sorted(keys)]
+        if rows:
+            its = [REMOVALS.c[name] == bindparam(f"its_{name}") for name in MessageKey._fields]
+            await connection.execute(delete(REMOVALS).where(REMOVALS.c.upstream == self._upstream, *its), rows)
 
     async def remove_texts(
         self, connection: AsyncConnection, loaded: LoadedRecords, messages: Collection[MessageKey]

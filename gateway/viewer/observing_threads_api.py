@@ -26,13 +26,15 @@ from schema.contract.kinds import (
 )
 from schema.contract.ports import Capabilities, OnResult, Results, ThreadsApi
 from schema.contract.wire import Page
-from schema.contract.writes import DELETE_MESSAGE, DELETE_THREAD, BodyT, ResultT, Write, WriteKeyT
+from schema.contract.writes import DELETE_MESSAGE, DELETE_THREAD, AnyWrite, BodyT, ResultT, Write, WriteKeyT
+
+_DELETIONS: frozenset[AnyWrite] = frozenset({DELETE_MESSAGE, DELETE_THREAD})
 
 OBSERVED_KINDS: frozenset[AnyKind] = frozenset({THREADS, MESSAGES, RUNS})
 
 
 class ObservingThreadsApi:
-    """The port `inner`, whose objects belong to `owner`. Nothing waits for a record, but a deletion for its own."""
+    """The port `inner`, whose objects belong to `owner`. Nothing waits for a record, but a deletion, which needs it."""
 
     def __init__(
         self,
@@ -74,14 +76,26 @@ class ObservingThreadsApi:
         return results
 
     async def write(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
+        if operation in _DELETIONS:
+            return await self._delete(operation, key, body)
         result = await self._inner.write(operation, key, body)
-        deleted: Any = key
-        if operation is DELETE_THREAD:
-            await self._keeper.record_thread_removed(self._owner, deleted)
-        elif operation is DELETE_MESSAGE:
-            await self._keeper.record_message_removed(self._owner, deleted)
-        elif result is not None:
+        if result is not None:
             self._keeper.observe(self._owner, seen_in_write(self._owner, key, body, result, self._now_ms()))
+        return result
+
+    async def _delete(self, operation: Write[WriteKeyT, BodyT, ResultT], key: WriteKeyT, body: BodyT) -> ResultT:
+        """Delete what the ledger has marked, so that it is found no more even if this process ends meanwhile."""
+        deleted: Any = key
+        is_marked = await self._keeper.begin_removal(self._owner, deleted)
+        try:
+            result = await self._inner.write(operation, key, body)
+        except GatewayError as error:
+            if is_marked:
+                await self._keeper.record_not_removed(deleted)
+            if error.code is ErrorCode.NOT_FOUND and isinstance(key, ThreadKey):
+                self._keeper.observe_missing(self._owner, key.thread_id)
+            raise
+        await self._keeper.record_removed(self._owner, deleted)
         return result
 
     def _observe(self, kind: AnyKind, keys: Sequence[Any], results: Sequence[object], began_ms: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -11,13 +12,15 @@ from typing import Any, TypeVar
 from gateway.background_tasks import BackgroundTasks
 from gateway.ledger.ledger_link import OPEN_SECONDS, LedgerLink
 from gateway.ledger.ledger_store import LedgerUnavailableError
-from gateway.ledger.record_store import RecordChanges, RecordStore, WrittenRecord
+from gateway.ledger.record_batch import is_message_id
+from gateway.ledger.record_store import MAX_UNFINISHED, RecordChanges, RecordStore, WrittenRecord
+from gateway.ledger.removal_marks import MARK_REACH_MS
 from gateway.ledger.sightings import RecordKey, RecordOwner, RunRecordKey, SeenRun, SeenThread, Sighting
 from gateway.run_log.viewer_hub import ViewerHub
 from gateway.viewer.passed_reads import PassedRead
 from gateway.viewer.pending_sightings import SightingBatch, SightingId
 from gateway.viewer.record_owners import RecordOwners
-from gateway.viewer.removal_writer import RemovalWriter
+from gateway.viewer.removal_writer import DeletedKey, Removal, RemovalWriter
 from gateway.viewer.seen_objects import SeenObject, seen_in_changes
 from gateway.viewer.sighting_writer import SightingWriter
 from schema.contract.errors import ErrorCode, GatewayError
@@ -30,6 +33,14 @@ SETTLE_SECONDS = 0.25
 
 MAX_MISSING = 1_000
 """Most threads at once whose records are being removed because the upstream did not show them."""
+
+OVERLAP_MS = 60_000
+"""How much the clocks of two gateways may differ."""
+
+FINISH_SECONDS = 60.0
+"""How often removals are looked for that other gateways did not finish."""
+
+_logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
@@ -57,11 +68,13 @@ class RecordKeeper:
         self._updating: Counter[RecordKey] = Counter()
         self._withheld: set[RecordKey] = set()
         self._tasks = BackgroundTasks()
+        self._sleep = sleep
         self.removals = RemovalWriter(self._write_removal, sleep=sleep)
 
     def start(self) -> None:
-        """Begin to write."""
+        """Begin to write, and to finish the removals of others."""
         self.writer.start()
+        self._tasks.start(self._finish_removals())
 
     async def aclose(self) -> None:
         """Write what waits, if the ledger answers."""
@@ -124,11 +137,36 @@ class RecordKeeper:
         changes = await self._call(lambda records: records.record_sightings([seen]))
         return seen.key not in changes.unowned
 
-    async def record_thread_removed(self, owner: RecordOwner, key: ThreadKey) -> None:
-        """Remove the record of a thread that was deleted. Never raises: what fails is tried again from memory."""
+    async def begin_removal(self, owner: RecordOwner, key: DeletedKey) -> bool:
+        """Mark a thread or message that is about to be deleted upstream, so that no end of this process forgets it.
+
+        Returns False, without a mark, if the owner's record keeps nothing of it.
+
+        Raises:
+            GatewayError: `LEDGER_UNAVAILABLE`; the ledger did not answer in time, so nothing may be deleted.
+        """
+        message_id = key.message_id if isinstance(key, MessageKey) else ""
+        if isinstance(key, MessageKey) and not is_message_id(message_id):
+            return False
+        record_key, began_at_ms = RecordKey(owner, key.thread_id), self.now_ms()
+        try:
+            return await self._call(lambda records: records.begin_removal(record_key, message_id, began_at_ms))
+        except GatewayError:
+            self._tasks.start(self.record_not_removed(key))  # the mark may be there, and only its answer be lost
+            raise
+
+    async def record_removed(self, owner: RecordOwner, key: DeletedKey) -> None:
+        """Remove what is kept of a thread or message that was deleted. Never raises: what fails is tried again."""
+        if isinstance(key, MessageKey):
+            await self.removals.submit(Removal(key))
+            return
         self.writer.drop_thread(key.thread_id)
-        await self.removals.submit(key)
+        await self.removals.submit(Removal(key, informed=owner))
         await self._publish(owner, [ThreadRemovedChange(key.thread_id)])
+
+    async def record_not_removed(self, key: DeletedKey) -> None:
+        """Go on with what was not deleted after all. Never raises, as above."""
+        await self.removals.submit(Removal(key, is_withdrawn=True))
 
     def observe_missing(self, owner: RecordOwner, thread_id: str) -> None:
         """Remove the record of a thread that the upstream does not show its owner any more, behind the request.
@@ -139,10 +177,6 @@ class RecordKeeper:
         if key not in self._missing and len(self._missing) < MAX_MISSING:
             self._missing.add(key)
             self._tasks.start(self._remove_missing(key))
-
-    async def record_message_removed(self, owner: RecordOwner, key: MessageKey) -> None:  # noqa: ARG002 - as above
-        """Remove the text of a message that was deleted. Never raises, as above."""
-        await self.removals.submit(key)
 
     def now_ms(self) -> int:
         """Return the time."""
@@ -171,13 +205,37 @@ class RecordKeeper:
     async def _write_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
         return await self._link.call(lambda store: store.records.record_sightings(sightings))
 
-    async def _write_removal(self, key: ThreadKey | MessageKey) -> None:
-        now_ms = self.now_ms()
-        if isinstance(key, ThreadKey):
-            await self._link.call(lambda store: store.records.remove_threads([key.thread_id], now_ms))
-            return
-        changed = await self._link.call(lambda store: store.records.remove_messages([key], now_ms))
-        await self._publish_records(changed, {})
+    async def _write_removal(self, removal: Removal) -> None:
+        key, now_ms = removal.key, self.now_ms()
+        if removal.is_withdrawn:
+            mark = MessageKey(key.thread_id, "") if isinstance(key, ThreadKey) else key
+            await self._link.call(lambda store: store.records.withdraw_removal(mark))
+            self.writer.forget_written(key.thread_id)  # what was seen meanwhile was dropped
+        elif isinstance(key, ThreadKey):
+            removed = await self._link.call(lambda store: store.records.remove_threads([key.thread_id], now_ms))
+            for owner in {each.owner for each in removed} - {removal.informed}:
+                await self._publish(owner, [ThreadRemovedChange(key.thread_id)])
+        else:
+            changed = await self._link.call(lambda store: store.records.remove_messages([key], now_ms))
+            await self._publish_records(changed, {})
+
+    async def _finish_removals(self) -> None:
+        """Finish, again and again, the removals of gateways that ended before they did."""
+        looked_until_ms = 0
+        while True:
+            before_ms = self.now_ms() - MARK_REACH_MS
+            after_ms = looked_until_ms
+            try:
+                found = await self._link.call(lambda store: store.records.find_unfinished_removals(after_ms, before_ms))  # noqa: B023 - it is awaited here
+                for key in found:
+                    await self._write_removal(Removal(key if key.message_id else ThreadKey(key.thread_id)))
+            except LedgerUnavailableError:
+                _logger.debug("unfinished removals are looked for later")
+            except Exception:
+                _logger.exception("unfinished removals could not be written")
+            else:
+                looked_until_ms = looked_until_ms if len(found) == MAX_UNFINISHED else before_ms - OVERLAP_MS
+            await self._sleep(FINISH_SECONDS)
 
     async def _publish_written(self, changes: RecordChanges, batch: SightingBatch) -> None:
         statuses: dict[RunRecordKey, StatusChange] = {}

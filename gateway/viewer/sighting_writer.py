@@ -135,6 +135,10 @@ class SightingWriter:
     def drop_thread(self, thread_id: str) -> None:
         """Drop what waits of a thread, which is gone, and write it again if it is seen all the same."""
         self._pending.remove_thread(thread_id)
+        self.forget_written(thread_id)
+
+    def forget_written(self, thread_id: str) -> None:
+        """Write what is seen of a thread again, even if the same was written a moment ago."""
         self._known.drop_thread(thread_id)
         self._dropped_in_flight.add(thread_id)
 

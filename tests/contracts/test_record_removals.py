@@ -5,6 +5,7 @@ import asyncio
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.ledger_store import LedgerStore
 from gateway.ledger.record_store import RecordChanges, RecordStore
+from gateway.ledger.removal_marks import MARK_REACH_MS
 from gateway.ledger.sightings import GivenTitle, Sighting
 from schema.contract.keys import MessageKey
 from schema.contract.thread_records import RecordUpdate, ThreadRecord, TokenUsage
@@ -236,3 +237,65 @@ async def test_a_record_that_is_removed_alone_leaves_those_of_others_and_may_com
     assert await list_waiting(records) == []
     await records.record_sightings([seen_message("again")])
     assert await search(records, "again") == {"thread_1"}
+
+
+AFTER = MARK_REACH_MS + 5000
+"""A time after which a mark of the time 5000 drops nothing any more."""
+
+
+async def test_what_is_about_to_be_deleted_is_marked_until_it_is_removed_or_withdrawn(records: RecordStore) -> None:
+    thread, message = MessageKey("thread_1", ""), MessageKey("thread_1", "msg_1")
+    assert not await records.begin_removal(record_key(), "", 5000), "nothing is kept of it"
+    first, more = seen_message("first words", "msg_1"), seen_message("more words", "msg_2", created_at_ms=1600)
+    await records.record_sightings([first, more])
+    assert not await records.begin_removal(record_key(owner=OTHER_KEY), "", 5000), "it is another's record"
+    for message_id in ("msg_9", "x" * 600, "*"):
+        assert not await records.begin_removal(record_key(), message_id, 5000)
+    for mark in (thread, message):
+        assert await records.begin_removal(record_key(), mark.message_id, 5000)
+        assert await records.find_unfinished_removals(0, 6000) == [mark]
+        assert await records.find_unfinished_removals(5000, 6000) == []
+        assert await records.find_unfinished_removals(0, 5000) == []
+        assert await search(records, "first") == {"thread_1"}
+        changed = seen_message("changed words", "msg_1", seen_at_ms=5001)
+        assert await records.record_sightings([changed]) == RecordChanges()
+        await records.withdraw_removal(mark)
+        assert await records.find_unfinished_removals(0, 6000) == []
+    assert (await records.record_sightings([changed])).records == {record_key()}
+    assert await records.begin_removal(record_key(), "msg_1", 5000)
+    await records.remove_messages([message], 5001)
+    assert await records.find_unfinished_removals(0, 6000) == []
+    assert await records.begin_removal(record_key(), "", 5000)
+    assert await records.remove_threads(["thread_1"], 5001) == {record_key()}
+    assert await records.remove_threads(["thread_1"], 5001) == frozenset()
+    assert await records.find_unfinished_removals(0, 6000) == []
+    for mark in (thread, message):
+        await records.withdraw_removal(mark)
+    assert await records.record_sightings([first, more]) == RecordChanges(), "it was removed before"
+
+
+async def test_titles_that_may_be_of_a_marked_message_are_unfinished_too(records: RecordStore) -> None:
+    await records.record_sightings([seen_thread(opening="secret plan"), seen_thread("thread_2")])
+    await records.update_record(record_key(), RecordUpdate(title="Given"), 1)
+    assert await records.begin_removal(record_key(), "msg_1", 5000)
+    assert not await records.begin_removal(record_key("thread_2"), "msg_1", 5000)
+    assert await records.find_unfinished_removals(0, 6000) == [MessageKey("thread_1", "msg_1")]
+    await records.remove_messages([MessageKey("thread_1", "msg_1")], 5001)
+    assert await records.find_unfinished_removals(0, 6000) == []
+    await records.update_record(record_key(), RecordUpdate(title=None), 2)
+    assert await find_title(records) is None
+
+
+async def test_what_is_seen_long_after_a_removal_was_not_deleted(records: RecordStore) -> None:
+    await records.record_sightings([seen_message("first", "msg_1"), seen_message("more", "msg_2")])
+    await records.remove_messages([MessageKey("thread_1", "msg_1")], 5000)
+    for seen_at_ms, found in ((AFTER, set()), (AFTER + 1, {"thread_1"}), (6000, {"thread_1"})):
+        await records.record_sightings([seen_message("first", "msg_1", seen_at_ms=seen_at_ms)])
+        assert await search(records, "first") == found
+    await records.remove_threads(["thread_1"], 5000)
+    assert (await records.record_sightings([seen_thread(seen_at_ms=AFTER)])).new_records == set()
+    assert (await records.record_sightings([seen_thread(seen_at_ms=AFTER + 1)])).new_records == {record_key()}
+    assert await records.find_unfinished_removals(0, AFTER) == []
+    # It is deleted after all.
+    await records.remove_threads(["thread_1"], AFTER)
+    assert (await records.record_sightings([seen_thread(seen_at_ms=AFTER + 1)])).new_records == set()

@@ -13,8 +13,9 @@ from gateway.ledger.open_store import open_store
 from tests.support.emulator import KEY, Emulator
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.postgresql import PostgreSQL
-from tests.support.signed_in import UNKNOWN, NamedUsers, UserClient, owner
+from tests.support.signed_in import NamedUsers, UserClient, owner
 from tests.support.tcp_proxy import TcpProxy, running_proxy
+from tests.support.viewer_gateways import wait_for_database
 
 DEADLINE_SECONDS = 0.5
 BUSY_SECONDS = 15.0
@@ -38,9 +39,9 @@ class Gateways:
         return UserClient(self.proxied, "ann")
 
     async def recover(self) -> None:
-        """Let the database be reached again, and wait until the gateway has noticed."""
+        """Let the database be reached again, and wait until the gateway has noticed: for owners, and for records."""
         self.proxy.restore()
-        await self.wait_for_answer(UNKNOWN.thread)
+        await wait_for_database(self.ann)
 
     async def wait_for_answer(self, thread_id: str) -> None:
         """Wait until the gateway behind the proxy has found out whose a thread is."""

@@ -48,8 +48,13 @@ class Kept:
 
 
 @asynccontextmanager
-async def running_keeper(unix_seconds: Callable[[], float] = lambda: NOW_MS / 1000) -> AsyncIterator[Kept]:
-    store, log = MemoryStore(), MemoryLog()
+async def running_keeper(
+    unix_seconds: Callable[[], float] = lambda: NOW_MS / 1000,
+    store: MemoryStore | None = None,
+    log: MemoryLog | None = None,
+) -> AsyncIterator[Kept]:
+    """Run a keeper, over a ledger and a log of its own unless it shares those of another one."""
+    store, log = store or MemoryStore(), log or MemoryLog()
     link, hub = LedgerLink(store, deadline_seconds=5), ViewerHub(log)
     owners = RecordOwners(UPSTREAM, OwnerScopes(UPSTREAM))
     keeper = RecordKeeper(link, hub, owners, unix_seconds=unix_seconds)

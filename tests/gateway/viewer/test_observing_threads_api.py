@@ -12,7 +12,7 @@ from schema.contract.kinds import ASSISTANTS, MESSAGES, RUNS, THREADS, Key, Mess
 from schema.contract.paging import Window
 from schema.contract.run_events import StatusChange
 from schema.contract.writes import CREATE_MESSAGE, CREATE_THREAD, DELETE_MESSAGE, DELETE_THREAD
-from tests.gateway.viewer.keepers import ANN_PRINCIPAL, NOW_MS, Kept, running_keeper, told
+from tests.gateway.viewer.keepers import ANN_PRINCIPAL, NOW_MS, Kept, running_keeper, told, wait_until_told
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import assistant, message, run, thread
 
@@ -91,6 +91,46 @@ async def test_a_write_that_fails_makes_no_record(
     upstream.fail_writes["create_thread"] = GatewayError(ErrorCode.UPSTREAM_FAILED, "no")
     with pytest.raises(GatewayError):
         await port.write(CREATE_THREAD, None, ThreadBody())
+    assert await kept.titles() == {}
+
+
+async def test_what_the_upstream_does_not_delete_stays_and_goes_on(
+    kept: Kept, upstream: FakeThreadsApi, port: ObservingThreadsApi
+) -> None:
+    await port.get(MESSAGES, [MessageKey("thread_1", "msg_1")])
+    assert await kept.titles() == {"thread_1": "Hello there"}
+    refused = GatewayError(ErrorCode.UPSTREAM_FAILED, "no")
+    upstream.fail_writes.update(delete_message=refused, delete_thread=refused)
+    with pytest.raises(GatewayError, match="no"):
+        await port.write(DELETE_MESSAGE, MessageKey("thread_1", "msg_1"), None)
+    with pytest.raises(GatewayError, match="no"):
+        await port.write(DELETE_THREAD, KEY, None)
+    assert await kept.store.records.find_unfinished_removals(0, 2 * NOW_MS) == []
+    assert await kept.titles() == {"thread_1": "Hello there"}
+    upstream.fail_writes["delete_thread"] = GatewayError(ErrorCode.NOT_FOUND, "No thread found with id 'thread_1'.")
+    reader = await kept.follow()
+    with pytest.raises(GatewayError):
+        await port.write(DELETE_THREAD, KEY, None)
+    assert await told(reader) == ["thread_1 is gone"]
+    # No sighting was dropped for good: it may be another's who asked for the deletion.
+    await port.get(THREADS, [KEY])
+    assert await kept.titles() == {"thread_1": None}
+
+
+async def test_what_nobody_finished_is_removed_and_told_by_the_next_gateway(
+    kept: Kept, port: ObservingThreadsApi
+) -> None:
+    await port.get(MESSAGES, [MessageKey("thread_1", "msg_1")])
+    await kept.titles()
+    assert await kept.keeper.begin_removal(kept.ann, MessageKey("thread_1", "msg_1"))
+    reader = await kept.follow()
+    async with running_keeper(lambda: NOW_MS / 1000 + 121, kept.store, kept.log):
+        await wait_until_told(reader, "thread_1 is None")
+    assert await kept.keeper.begin_removal(kept.ann, KEY)
+    async with running_keeper(lambda: NOW_MS / 1000 + 119, kept.store, kept.log) as early:
+        assert await early.titles() == {"thread_1": None}
+    async with running_keeper(lambda: NOW_MS / 1000 + 121, kept.store, kept.log):
+        await wait_until_told(reader, "thread_1 is gone")
     assert await kept.titles() == {}
 
 

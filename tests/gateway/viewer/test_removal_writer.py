@@ -6,11 +6,11 @@ import logging
 import pytest
 
 from gateway.ledger.ledger_store import LedgerUnavailableError
-from gateway.viewer.removal_writer import MAX_PAUSE_SECONDS, RemovalWriter
+from gateway.viewer.removal_writer import MAX_PAUSE_SECONDS, Removal, RemovalWriter
 from schema.contract.keys import MessageKey, ThreadKey
 from tests.support.subscription_gateway import until
 
-THREAD, MESSAGE = ThreadKey("thread_1"), MessageKey("thread_1", "msg_1")
+THREAD, MESSAGE = Removal(ThreadKey("thread_1")), Removal(MessageKey("thread_1", "msg_1"))
 
 
 class FakeLedger:
@@ -22,12 +22,12 @@ class FakeLedger:
         self.removed: list[object] = []
         self.pauses: list[float] = []
 
-    async def remove(self, key: ThreadKey | MessageKey) -> None:
+    async def remove(self, removal: Removal) -> None:
         if self.is_away:
             raise LedgerUnavailableError("away")
-        if key == self.refused:
+        if removal == self.refused:
             raise ValueError("refused")
-        self.removed.append(key)
+        self.removed.append(removal)
 
     async def sleep(self, seconds: float) -> None:
         self.pauses.append(seconds)
@@ -82,9 +82,9 @@ async def test_so_many_are_remembered_and_a_stop_says_what_is_lost(
         await removals.submit(THREAD)
         await removals.submit(MESSAGE)
         assert len(removals) == 1
-        assert "that of thread thread_1 is forgotten" in caplog.text
+        assert "that of thread thread_1 is late" in caplog.text
         await removals.aclose()
-    assert "could not be removed: 1" in caplog.text
+    assert "has to find out: 1" in caplog.text
     caplog.clear()
     ledger.is_away = False
     await removals.aclose()
