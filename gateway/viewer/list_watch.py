@@ -149,4 +149,4 @@ class ListWatch:
                 if not isinstance(result, GatewayError):
                     self._checks.record_read(run, result)
                 elif result.code is ErrorCode.NOT_FOUND:
-                    self._keeper.observe_missing(run.key.owner, run.key.thread_id)
+                    self._keeper.missing.observe_thread(run.key.owner, run.key.thread_id)

@@ -23,6 +23,10 @@ class UserRecords:
         self._owner_scopes = owner_scopes
         self._now_ms = now_ms
 
+    @property
+    def needs_question(self) -> bool:
+        return False
+
     async def check(self) -> None:
         """Do nothing: the token was verified."""
 
@@ -60,6 +64,7 @@ class CredentialRecords:
     """The records of the holder of a credential. The upstream decides what they may reach.
 
     `check_accepted` raises a `GatewayError` unless the upstream has accepted the credential a moment ago.
+    `needs_question` tells whether it may have to be asked.
     `open_upstream` opens a port without a cache.
     """
 
@@ -69,11 +74,18 @@ class CredentialRecords:
         open_upstream: OpenUpstream,
         check_accepted: Callable[[], Awaitable[None]],
         now_ms: Callable[[], int],
+        *,
+        needs_question: Callable[[], bool] = lambda: False,
     ) -> None:
         self._owner = owner
         self._open_upstream = open_upstream
         self._check_accepted = check_accepted
+        self._needs_question = needs_question
         self._now_ms = now_ms
+
+    @property
+    def needs_question(self) -> bool:
+        return self._needs_question()
 
     async def check(self) -> None:
         await self._check_accepted()

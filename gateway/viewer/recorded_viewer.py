@@ -31,15 +31,25 @@ class AuditUpdate(Protocol):
         """Return the result of `updating`."""
 
 
+class ListFilling(Protocol):
+    """The filling in of one principal's list from elsewhere."""
+
+    def predict_calls(self) -> int:
+        """Predict the most upstream calls that filling in takes now."""
+
+    async def fill(self) -> None:
+        """Fill in the list."""
+
+
 class ListAccess(NamedTuple):
     """The principal's list: it is followed by `follow`, behind a cursor or from now on.
 
-    `on_waiting` is called with runs that wait. `fill_list` fills in what the list lacks, before it is read.
+    `on_waiting` is called with runs that wait. `filling` fills in what the list lacks, before it is read.
     """
 
     follow: Callable[[str | None], Awaitable[EventFeed]]
     on_waiting: Callable[[Sequence[WaitingRun]], None]
-    fill_list: Callable[[], Awaitable[None]] | None = None
+    filling: ListFilling | None = None
 
 
 class RecordAccess(Protocol):
@@ -61,6 +71,10 @@ class RecordAccess(Protocol):
         Raises:
             GatewayError: There is no such thread, or that cannot be found out.
         """
+
+    @property
+    def needs_question(self) -> bool:
+        """Whether `check` may have to ask the upstream."""
 
     async def check(self) -> None:
         """Check that anything may be read and stored for the principal.
@@ -93,13 +107,18 @@ class RecordedViewer:
         self._get_rate_limit = get_rate_limit
         self._lists = lists
         self._audit_update = audit_update
+        self._refusal: GatewayError | None = None
 
     @property
     def identity(self) -> ViewerIdentity:
         return self._get_identity()
 
+    def predict_calls(self, *, lists_threads: bool) -> int:
+        filling = self._lists.filling if lists_threads else None
+        return self._access.needs_question + (0 if filling is None else filling.predict_calls())
+
     async def get_records(self, keys: Sequence[ThreadKey]) -> Results[ThreadRecord | None]:
-        await self._access.check()
+        await self._check()
         found = await self._access.find_keys(keys)
         wanted = {key for key in found if isinstance(key, RecordKey)}
         records: dict[RecordKey, ThreadRecord] = {}
@@ -110,21 +129,21 @@ class RecordedViewer:
     async def list_records(
         self, conditions: RecordFilter, order: RecordOrder, window: RecordWindow
     ) -> KeysetPage[ThreadRecord]:
-        await self._access.check()
-        if self._lists.fill_list is not None:
-            await self._lists.fill_list()
+        await self._check()
+        if self._lists.filling is not None:
+            await self._lists.filling.fill()
         owner = self._owner
         return await self._keeper.read(owner, lambda store: store.list_records(owner, conditions, order, window))
 
     async def list_waiting_runs(self, window: WaitingRunWindow) -> KeysetPage[WaitingRun]:
-        await self._access.check()
+        await self._check()
         owner, now_ms = self._owner, self._keeper.now_ms()
         page = await self._keeper.read(owner, lambda store: store.list_waiting_runs(owner, window, now_ms))
         self._lists.on_waiting(page.items)
         return page
 
     async def get_usage(self, since_ms: int | None, until_ms: int | None) -> TokenUsage:
-        await self._access.check()
+        await self._check()
         owner = self._owner
         return await self._keeper.read(owner, lambda store: store.get_usage(owner, since_ms, until_ms))
 
@@ -136,7 +155,7 @@ class RecordedViewer:
         return await (updating if is_part else self._audit_update(key, updating))
 
     async def _update_record(self, key: ThreadKey, update: RecordUpdate) -> ThreadRecord:
-        await self._access.check()
+        await self._check()
         record_key = await self._access.find_key_to_update(key)
         record = await self._keeper.update_record(record_key, update)
         if record is not None:
@@ -149,8 +168,18 @@ class RecordedViewer:
         return record
 
     async def follow(self, *, after: str | None = None) -> EventFeed:
-        await self._access.check()
+        await self._check()
         return await self._lists.follow(after)
+
+    async def _check(self) -> None:
+        """Check the access. A refusal holds for the whole operation, so that the upstream is asked once."""
+        if self._refusal is not None:
+            raise self._refusal.with_traceback(None)
+        try:
+            await self._access.check()
+        except GatewayError as error:
+            self._refusal = error
+            raise
 
 
 def thread_is_gone(key: ThreadKey) -> GatewayError:

@@ -40,6 +40,9 @@ class RecordlessViewer:
     def identity(self) -> ViewerIdentity:
         return self._get_identity()
 
+    def predict_calls(self, *, lists_threads: bool) -> int:
+        return 0
+
     async def get_records(self, keys: Sequence[ThreadKey]) -> Results[ThreadRecord | None]:
         return [None] * len(keys)
 

@@ -18,6 +18,9 @@ from schema.contract.ports import ThreadsApi
 ACCEPTED_SECONDS = 300.0
 """How long an answer of the upstream stands for the next one."""
 
+LONGEST_OPERATION_SECONDS = 60.0
+"""How long an operation may take, by default, between its prediction and its last read."""
+
 OpenUpstream: TypeAlias = Callable[[], ThreadsApi]
 """Opens the port of an operation without a cache."""
 
@@ -39,6 +42,11 @@ class UpstreamAcceptance:
     def is_accepted(self, principal: Principal) -> bool:
         """Return whether anything may be read and stored for a principal now."""
         return principal.uses_own_key or self._accepted.is_recent(principal.digest, ACCEPTED_SECONDS)
+
+    def needs_question(self, principal: Principal) -> bool:
+        """Return whether an operation that begins now may have to ask."""
+        known_seconds = ACCEPTED_SECONDS - LONGEST_OPERATION_SECONDS
+        return not principal.uses_own_key and not self._accepted.is_recent(principal.digest, known_seconds)
 
     async def check(self, principal: Principal, open_upstream: OpenUpstream) -> None:
         """Check that a principal is accepted. If that is not known, one assistant is read, for all who ask.

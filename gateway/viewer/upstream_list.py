@@ -26,6 +26,9 @@ MAX_PAGES = 10
 REFRESH_SECONDS = 60.0
 """How old what was filled in may be. So late a thread is listed that was made elsewhere."""
 
+LONGEST_READ_SECONDS = 5.0
+"""How long behind its prediction an operation may read the list, and fill it in, without having counted on it."""
+
 MAX_KNOWN_OWNERS = 10_000
 
 
@@ -34,6 +37,23 @@ class ThreadLister(Protocol):
 
     async def list_threads(self, window: Window) -> Page[ThreadObject] | GatewayError:
         """List threads of the account."""
+
+
+class FillingOfOwner:
+    """The filling in of one owner's list, in one operation, whose cost counts the calls."""
+
+    def __init__(
+        self, upstream_list: UpstreamList, owner: CredentialOwner, open_lister: Callable[[], ThreadLister]
+    ) -> None:
+        self._upstream_list = upstream_list
+        self._owner = owner
+        self._open_lister = open_lister
+
+    def predict_calls(self) -> int:
+        return self._upstream_list.predict_calls(self._owner)
+
+    async def fill(self) -> None:
+        await self._upstream_list.fill(self._owner, self._open_lister)
 
 
 class UpstreamList:
@@ -49,6 +69,12 @@ class UpstreamList:
         self._filled_at: LRUCache[CredentialOwner, float] = LRUCache(MAX_KNOWN_OWNERS)
         self._flights: dict[CredentialOwner, asyncio.Task[None]] = {}
         self._tasks = BackgroundTasks()
+
+    def predict_calls(self, owner: CredentialOwner) -> int:
+        """Predict the most calls of filling in an owner's list now."""
+        filled_at = self._filled_at.get(owner)
+        is_soon_due = filled_at is None or self._now_seconds() - filled_at >= REFRESH_SECONDS - LONGEST_READ_SECONDS
+        return MAX_PAGES if is_soon_due else 0
 
     async def fill(self, owner: CredentialOwner, open_lister: Callable[[], ThreadLister]) -> None:
         """Fill in an owner's list. The calls count in the cost of the operation that asks."""

@@ -16,10 +16,10 @@ from gateway.viewer.observing_threads_api import ObservingThreadsApi
 from gateway.viewer.record_access import CredentialRecords, UserRecords
 from gateway.viewer.record_keeper import RecordKeeper
 from gateway.viewer.record_owners import RecordOwners
-from gateway.viewer.recorded_viewer import ListAccess, RecordAccess, RecordedViewer
+from gateway.viewer.recorded_viewer import ListAccess, ListFilling, RecordAccess, RecordedViewer
 from gateway.viewer.recordless_viewer import RecordlessViewer
 from gateway.viewer.upstream_acceptance import OpenUpstream, UpstreamAcceptance
-from gateway.viewer.upstream_list import UpstreamList
+from gateway.viewer.upstream_list import FillingOfOwner, UpstreamList
 from schema.contract.ports import EventFeed, ThreadsApi
 from schema.contract.viewer import RateLimitState, ViewerApi, ViewerIdentity, ViewerRole
 
@@ -72,12 +72,15 @@ class ViewerPorts:
         def open_observed_poller() -> ThreadsApi:
             return ObservingThreadsApi(open_poller(), keeper, owner)
 
-        fill_list: Callable[[], Awaitable[None]] | None = None
+        filling: ListFilling | None = None
         if isinstance(owner, CredentialOwner):
             check_accepted = partial(self._acceptance.check, principal, open_upstream)
             if self._upstream_list is not None:
-                fill_list = partial(self._upstream_list.fill, owner, open_upstream)
-            access: RecordAccess = CredentialRecords(owner, open_upstream, check_accepted, keeper.now_ms)
+                filling = FillingOfOwner(self._upstream_list, owner, open_upstream)
+            needs_question = partial(self._acceptance.needs_question, principal)
+            access: RecordAccess = CredentialRecords(
+                owner, open_upstream, check_accepted, keeper.now_ms, needs_question=needs_question
+            )
         else:
             user_ports = self._expect_user_ports()
             access = UserRecords(user_ports.open_access(principal), user_ports.owner_scopes, keeper.now_ms)
@@ -90,7 +93,7 @@ class ViewerPorts:
             lists=ListAccess(
                 partial(self._follow, principal, owner, access, open_observed_poller),
                 lambda runs: watch.check_soon(owner, runs, open_observed_poller),
-                fill_list,
+                filling,
             ),
             audit_update=CallTrace.from_current(principal).audit_update,
         )

@@ -79,6 +79,12 @@ class ViewerApi(Protocol):
     def keeps_records(self) -> bool:
         """Whether the gateway keeps records at all. Writes of titles are refused before an upstream call if not."""
 
+    def predict_calls(self, *, lists_threads: bool) -> int:
+        """Predict the most upstream calls that the operation's reads and writes of records take besides.
+
+        One asks whether the caller is accepted, unless that is known; a list of threads may be filled in first.
+        """
+
     async def get_records(self, keys: Sequence[ThreadKey]) -> Results[ThreadRecord | None]:
         """Get the records of threads: one value or error per key, in their order.
 

@@ -70,6 +70,11 @@ class Context:
         self.position_plans: dict[Any, Any] = {}
         """Plans and facts by position in the document. The executor sets the dictionary of a cached document here."""
 
+    @property
+    def viewer_api(self) -> ViewerApi | None:
+        """The viewer's port. None where nobody is known."""
+        return None if self._viewer_loaders is None else self._viewer_loaders.api
+
     def read_viewer(self) -> ViewerLoaders | None:
         """Return the loaders over the viewer's port. Returns None where nobody is known."""
         self.is_storable = False

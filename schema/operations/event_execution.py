@@ -25,8 +25,9 @@ from schema.engine.plans import DocumentPlans
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.graph.event_types import prime_loaders
 from schema.operations.call_prediction import predict_calls
-from schema.operations.operation_budget import find_bounds, report_cost
+from schema.operations.operation_budget import find_bounds, predict_viewer_calls, report_cost
 from schema.operations.operation_reader import OperationReader
+from schema.operations.record_reads import RecordReads, find_record_reads
 from schema.operations.upper_bounds import UpperBounds
 
 
@@ -58,6 +59,7 @@ class EventSelection:
         "_executor_parts",
         "_predicted",
         "_predicted_by_type",
+        "_record_reads",
         "key",
     )
 
@@ -78,6 +80,7 @@ class EventSelection:
         """
         self.key = key
         self._predicted: tuple[int, int] | None = None
+        self._record_reads: RecordReads | None = None
         self._bounds = bounds
         self._bounds_by_type: dict[str, UpperBounds] = {}
         self._predicted_by_type: dict[str, int] = {}
@@ -86,6 +89,7 @@ class EventSelection:
 
     async def execute_on(self, event: RunEvent, context: Context) -> dict[str, Any]:
         """Execute the operation on an event. Raises nothing: every failure is among the `errors`."""
+        viewer_calls = self._predict_viewer_calls(context) if context.reports_cost else 0
         try:
             result = await self._execute(event, context)
         except Exception as error:
@@ -94,13 +98,26 @@ class EventSelection:
         if result.errors:
             response["errors"] = [error.formatted for error in to_public_errors(result.errors)]
         if context.reports_cost:
-            context.predicted_calls, context.predicted_objects = self._predict()
+            calls, context.predicted_objects = self._predict()
+            context.predicted_calls = calls + viewer_calls
         if extensions := report_cost(context):
             response["extensions"] = extensions
         return response
 
-    def predict_calls(self, event: RunEvent) -> int:
-        """Predict the most upstream calls that the execution on an event makes: once for each type of event."""
+    def predict_calls(self, event: RunEvent, context: Context | None = None) -> int:
+        """Predict the most upstream calls that the execution on an event makes, with those of a context's viewer."""
+        return self._predict_document(event) + (0 if context is None else self._predict_viewer_calls(context))
+
+    def _predict_viewer_calls(self, context: Context) -> int:
+        return predict_viewer_calls(context, self._find_record_reads)
+
+    def _find_record_reads(self) -> RecordReads:
+        if self._record_reads is None:
+            self._record_reads = find_record_reads(OperationReader.from_prepared(self._executor_parts))
+        return self._record_reads
+
+    def _predict_document(self, event: RunEvent) -> int:
+        """Predict the calls of the selection: once for each type of event."""
         event_type = _type_name(self._event_from_log(event))
         if event_type not in self._predicted_by_type:
             reader, bounds = OperationReader.from_prepared(self._executor_parts), self._find_bounds(event_type)

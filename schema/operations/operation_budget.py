@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from graphql import FieldNode, GraphQLError
 from graphql.execution import Executor
@@ -17,10 +18,14 @@ from schema.graph.field_loads import Lookup, LookupLoad
 from schema.graph.file_node import File
 from schema.operations.call_prediction import predict_calls
 from schema.operations.operation_reader import OperationReader, PreparedOperation
+from schema.operations.record_reads import RecordReads, find_record_reads
 from schema.operations.upper_bounds import MUTATION, QUERY, UpperBounds, find_upper_bounds
 
 RUN_STARTING_FIELDS = frozenset({"createRun", "createThreadAndRun"})
 """The mutations that start a run each. One that answers a waiting run starts none."""
+
+
+FactT = TypeVar("FactT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +37,25 @@ class OperationBudget:
 
 
 def find_bounds(limits: PagingLimits, prepared: PreparedOperation, event_type: str | None = None) -> UpperBounds:
-    """Find the upper bounds of an operation: once for each document, if they depend on no variable.
+    """Find the upper bounds of an operation; of a subscription, those of one event, of a type if it is given."""
 
-    Of a subscription, those of one event, of a type if it is given.
-    """
+    def find(reader: OperationReader) -> UpperBounds:
+        return find_upper_bounds(reader, limits.max_page_size, event_type)
+
+    return _find_fact(prepared, (UpperBounds, limits.max_page_size, event_type), find)
+
+
+def _find_fact(prepared: PreparedOperation, key: tuple[Any, ...], find: Callable[[OperationReader], FactT]) -> FactT:
+    """Find a fact of an operation: once for each document, if it depends on no variable."""
     plans: DocumentPlans | None = getattr(prepared, "plans", None)
-    key = (UpperBounds, id(prepared.operation), limits.max_page_size, event_type)
+    key = (*key, id(prepared.operation))
     if plans is not None and key in plans.facts:
-        return cast("UpperBounds", plans.facts[key])
+        return cast("FactT", plans.facts[key])
     reader = OperationReader.from_prepared(prepared)
-    bounds = find_upper_bounds(reader, limits.max_page_size, event_type)
+    fact = find(reader)
     if plans is not None and not reader.has_read_variables:
-        plans.facts[key] = bounds
-    return bounds
+        plans.facts[key] = fact
+    return fact
 
 
 def needs_prediction(context: Context, budget: OperationBudget, bounds: UpperBounds) -> bool:
@@ -67,8 +78,11 @@ def enforce_budget(context: Context, budget: OperationBudget, executor: Executor
     context.predicted_objects, context.cited_files.most = bounds.objects, bounds.files
     calls = bounds.calls  # the prediction is never above it
     if needs_prediction(context, budget, bounds):
-        reader = OperationReader.from_prepared(executor)
-        calls = context.predicted_calls = predict_calls(reader, context.limits, bounds)
+        limits = context.limits
+        calls = _find_fact(executor, (predict_calls, limits), lambda reader: predict_calls(reader, limits, bounds))
+        context.predicted_calls = calls
+    viewer_calls = predict_viewer_calls(context, lambda: _find_fact(executor, (RecordReads,), find_record_reads))
+    calls, context.predicted_calls = calls + viewer_calls, context.predicted_calls + viewer_calls
     context.admitted_calls = calls
     if bounds.objects > budget.max_objects:
         raise too_many_objects_error(bounds.objects, budget.max_objects)
@@ -79,9 +93,18 @@ def enforce_budget(context: Context, budget: OperationBudget, executor: Executor
     if calls > max_calls:
         raise too_many_calls_error(calls, max_calls)
     if max_runs is not None:
-        context.predicted_runs = count_started_runs(OperationReader.from_prepared(executor))
+        context.predicted_runs = _find_fact(executor, (count_started_runs,), count_started_runs)
         if context.predicted_runs > max_runs:
             raise too_many_runs_error(context.predicted_runs, max_runs)
+
+
+def predict_viewer_calls(context: Context, find_reads: Callable[[], RecordReads]) -> int:
+    """Predict the calls that reads of records take besides those of the document, unless the viewer needs none."""
+    viewer = context.viewer_api
+    if viewer is None or not viewer.predict_calls(lists_threads=True):
+        return 0
+    reads = find_reads()
+    return viewer.predict_calls(lists_threads=reads.lists_threads) if reads.uses_records else 0
 
 
 def count_started_runs(reader: OperationReader) -> int:

@@ -69,9 +69,9 @@ class StartedSubscription:
         """
         return self._selection.key
 
-    def predict_calls(self, event: RunEvent) -> int:
-        """Predict the most upstream calls of rendering one event."""
-        return self._selection.predict_calls(event)
+    def predict_calls(self, event: RunEvent, context: Context | None = None) -> int:
+        """Predict the most upstream calls of rendering one event, with those of a context's viewer."""
+        return self._selection.predict_calls(event, context)
 
     async def render(self, event: RunEvent, context: Context) -> dict[str, Any]:
         """Execute the selection on one event. Raises nothing.

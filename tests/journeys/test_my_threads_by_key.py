@@ -1,6 +1,6 @@
 """Tests of the viewer behind a credential of the upstream: records are its holder's, as long as it is accepted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ class KeyClient(Gateway):
 @pytest.fixture
 async def gateway(emulator: Emulator, database_url: str) -> AsyncIterator[Gateway]:
     async with running_gateway(
-        emulator.url, gateway_database_url=database_url, gateway_ledger_deadline_seconds=5.0
+        emulator.url, gateway_database_url=database_url, gateway_ledger_deadline_seconds=5.0, gateway_cost=True
     ) as gateway:
         yield gateway
 
@@ -86,12 +86,52 @@ async def test_a_title_of_a_thread_that_nobody_has_seen_costs_one_call_that_find
 
 async def test_one_cheap_read_asks_whether_a_credential_is_accepted(emulator: Emulator, gateway: Gateway) -> None:
     client = KeyClient(gateway, KEY)
-    answer = await client.execute(LIST, {"first": 1}, headers={"X-Request-Cost": "1"})
-    assert "errors" not in answer
-    assert emulator.counts.by_operation == {"listAssistants": 1}
-    await client.data(LIST, {"first": 1})
-    assert emulator.counts.total == 1
+    documents = [
+        (LIST, {"first": 1}),
+        ("{ viewer { usage { totalTokens } again: usage { totalTokens } waitingRuns { nodes { id } } } }", None),
+        ('{ thread(id: "thread_x") { title } }', None),
+        ("{ viewer { id } }", None),
+    ]
+    costs = []
+    for number, (document, variables) in enumerate(documents):
+        client = KeyClient(gateway, f"key-{number}")
+        costs.append(await cost(client, document, variables))
+        assert emulator.counts.total == costs[-1]["upstreamCalls"]
+        emulator.counts.reset()
+    assert [each["upstreamCalls"] for each in costs] == [1, 1, 2, 0]
+    assert [each["predictedCalls"] for each in costs] == [1, 1, 2, 0]
+    known = await cost(KeyClient(gateway, "key-0"), LIST, {"first": 1})
+    assert (known["upstreamCalls"], known["predictedCalls"]) == (0, 0)
     assert ACCEPTED_SECONDS == 300
+
+
+async def cost(client: Gateway, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Execute an operation, and return its cost."""
+    answer = await client.execute(document, variables)
+    found: dict[str, Any] = answer["extensions"]["cost"]
+    return found
+
+
+async def test_a_credential_that_is_not_known_takes_its_question_from_its_limit(
+    emulator: Emulator, database_url: str
+) -> None:
+    options = {"gateway_database_url": database_url, "gateway_ledger_deadline_seconds": 5.0}
+    async with running_gateway(emulator.url, gateway_rate_limit_calls=2, **options) as gateway:
+        client = KeyClient(gateway, KEY)
+        await client.data(LIST, {"first": 1})
+        await client.data(LIST, {"first": 1})
+        left = (await client.data("{ viewer { rateLimit { callsRemaining } } }"))["viewer"]["rateLimit"]
+        assert left == {"callsRemaining": 1}
+
+
+async def test_a_refused_credential_is_asked_about_once_for_each_operation(database_url: str) -> None:
+    options = {"gateway_database_url": database_url, "gateway_cost": True}
+    async with scripted_upstream() as upstream, running_gateway(upstream.url, **options) as gateway:
+        upstream.default_response = lambda _: response(401, {"error": {"message": "no"}})
+        title = 'updateThread(input: {threadId: "thread_1", title: "x"}) { userErrors { code } }'
+        fields = " ".join(f"m{number}: {title}" for number in range(3))
+        found = await cost(KeyClient(gateway, "invented"), f"mutation {{ {fields} }}")
+        assert found["upstreamCalls"] == 1 <= found["predictedCalls"]
 
 
 class JudgingUpstream:
@@ -144,10 +184,12 @@ async def test_a_caller_without_a_credential_is_nobody(emulator: Emulator) -> No
 
 async def test_the_list_of_foundry_is_filled_in_from_the_upstream_s_own(emulator: Emulator, database_url: str) -> None:
     made = [(await emulator.post("/threads", {"messages": [{"role": "user", "content": "x"}]}))["id"] for _ in range(3)]
-    options = {"gateway_database_url": database_url, "gateway_ledger_deadline_seconds": 5.0}
+    options = {"gateway_database_url": database_url, "gateway_ledger_deadline_seconds": 5.0, "gateway_cost": True}
     url = f"{emulator.root_url}/api/projects/demo"
     async with running_gateway(url, upstream_dialect="azure-foundry", **options) as gateway:
         client = KeyClient(gateway, KEY)
+        first = await cost(client, LIST, {"first": 10})
+        assert (first["upstreamCalls"], first["predictedCalls"]) == (2, 11)
         listed = (await client.data(LIST, {"first": 10}))["viewer"]["threads"]["nodes"]
         assert {thread["upstreamId"] for thread in listed} == set(made)
         assert emulator.counts.by_operation["listThreads"] == 1

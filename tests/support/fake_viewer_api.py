@@ -51,6 +51,8 @@ class FakeViewerApi:
     identity: ViewerIdentity = field(default_factory=lambda: ViewerIdentity("viewer_1", "alice"))
     keeps_records: bool = True
     is_away: bool = False
+    own_calls: int = 0
+    list_calls: int = 0
     calls: list[tuple[str, Any]] = field(default_factory=list)
     events: FakeRunEvents = field(default_factory=FakeRunEvents)
 
@@ -58,6 +60,9 @@ class FakeViewerApi:
         """Add the record of a thread."""
         activity = created_at_ms if last_activity_at_ms is None else last_activity_at_ms
         self.records[thread_id] = ThreadRecord(thread_id, created_at_ms, activity, **fields)
+
+    def predict_calls(self, *, lists_threads: bool) -> int:
+        return self.own_calls + (self.list_calls if lists_threads else 0)
 
     async def get_records(self, keys: Sequence[ThreadKey]) -> Results[ThreadRecord | None]:
         self.calls.append(("get_records", list(keys)))

@@ -351,7 +351,7 @@ class OperationRunner:
             RateLimitedError: The caller has too few calls left for this event.
         """
         context = self._contexts.make_context(self._contexts.bind_api(principal), principal)
-        calls = 0 if self._caller_limits is None else started.predict_calls(event)
+        calls = 0 if self._caller_limits is None else started.predict_calls(event, context)
         try:
             async with (
                 asyncio.timeout(self.limits.query_timeout_seconds),

@@ -11,6 +11,7 @@ from schema.engine.context import Context
 from tests.schema.builders import SCHEMA, conversation
 from tests.schema.subscription_helpers import RUN, begin_subscription
 from tests.support.fake_run_events import FakeRunEvents, run_event
+from tests.support.fake_viewer_api import FakeViewerApi
 from tests.support.wire_samples import run
 
 TWO_CALLS = '{ thread(id: "thread_1") { metadata messages { nodes { text } } } }'
@@ -32,10 +33,10 @@ class RecordingAdmission:
             raise RateLimitedError("This gateway lets a caller have 1.", retry_after_ms=5)
 
 
-async def operate(admission: RecordingAdmission, document: str) -> tuple[Any, int]:
+async def operate(admission: RecordingAdmission, document: str, viewer: FakeViewerApi | None = None) -> tuple[Any, int]:
     """Execute a document. Returns its result, and how many calls it made."""
     api = conversation()
-    context = Context(api)
+    context = Context(api, viewer=viewer)
     context.admission = admission
     try:
         return await SCHEMA.execute(document, context_value=context), len(api.calls)
@@ -91,6 +92,37 @@ async def test_without_a_limit_of_calls_none_are_predicted_and_runs_still_are() 
     (error,) = result.errors
     assert error.message == "The operation starts 2 runs; expected at most 1. Start them one after the other."
     assert calls == 0
+
+
+@pytest.mark.parametrize(
+    ("document", "calls"),
+    [
+        ("{ viewer { id subject rateLimit { callsLimit } } }", 0),
+        ("{ viewer { usage { totalTokens } } }", 1),
+        ("{ viewer { waitingRuns { nodes { id } } } }", 1),
+        ("{ viewer { ...F } } fragment F on Viewer { threads(first: 3) { edges { node { title } } } }", 11),
+        ('{ thread(id: "thread_1") { createdAt ... on Node { ... on Thread { usage { totalTokens } } } } }', 2),
+        ('{ thread(id: "thread_1") { createdAt runs(first: 1) { nodes { usage { totalTokens } } } } }', 2),
+        ('mutation { updateThread(input: {threadId: "thread_1", title: "x"}) { userErrors { code } } }', 2),
+    ],
+)
+async def test_what_the_viewer_asks_first_is_predicted_where_records_are_read(document: str, calls: int) -> None:
+    plain, asking = RecordingAdmission(), RecordingAdmission()
+    for admission, viewer in ((plain, FakeViewerApi()), (asking, FakeViewerApi(own_calls=1, list_calls=10))):
+        for _ in range(2):  # the second time from what is known of the document
+            await operate(admission, document, viewer)
+    assert asking.asked == [(calls, 0)] * 2
+    assert plain.asked[0] == plain.asked[1] <= asking.asked[0]
+
+
+async def test_what_the_viewer_asks_first_is_predicted_for_events_too() -> None:
+    shown = "... on RunStatusChange { run { thread { title } } }"
+    document = f'subscription {{ runEvents(runId: "{RUN}") {{ {shown} }} }}'
+    started = await begin_subscription(FakeRunEvents(), document)
+    for own_calls in (0, 1):
+        context = Context(conversation(), viewer=FakeViewerApi(own_calls=own_calls))
+        assert started.predict_calls(run_event(StatusChange(run())), context) == own_calls
+        await context.aclose()
 
 
 async def test_a_faulty_document_is_not_asked_for() -> None:
