@@ -14,7 +14,13 @@ from gateway.ledger.record_batch import (
     keeps_message,
     merge_records,
 )
-from gateway.ledger.record_merging import remove_first_words, sum_usage, update_thread
+from gateway.ledger.record_merging import (
+    forget_first_words,
+    remove_first_words,
+    sum_usage,
+    titling_message_ids,
+    update_thread,
+)
 from gateway.ledger.record_store import MAX_UNFINISHED, KeptTexts, RecordChanges, WrittenRecord
 from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
 from gateway.ledger.search_words import SearchQuery, parse_search, to_words
@@ -167,6 +173,23 @@ class MemoryRecordStore:
                     if before.title != record.thread.title:
                         retitled.add(key)
         return frozenset(retitled)
+
+    async def find_message_ids(self, key: RecordKey, seen_before_ms: int) -> frozenset[str]:
+        record = self._records.get(key)
+        if record is None:
+            return frozenset()
+        texts = {message_id for message_id, text in record.texts.items() if text.seen_at_ms < seen_before_ms}
+        return frozenset(texts) | titling_message_ids(record.thread, seen_before_ms)
+
+    async def forget_messages(self, key: RecordKey, message_ids: Collection[str]) -> bool:
+        record = self._records.get(key)
+        if record is None:
+            return False
+        before = record.thread
+        record.thread = forget_first_words(before, message_ids)
+        for message_id in message_ids:
+            record.texts.pop(message_id, None)
+        return before.title != record.thread.title
 
     async def move_records(self, owners: Mapping[str, RecordOwner]) -> int:
         moved = [

@@ -7,7 +7,7 @@ of an object, the one further along its life stays; of two equally far, the one 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from gateway.ledger.sightings import SeenMessage, SeenRun, SeenThread
@@ -200,6 +200,19 @@ def may_give_title(state: ThreadState, message_id: str) -> bool:
 def remove_first_words(state: ThreadState, message_id: str) -> ThreadState:
     """Remove the title that a message gave, or may have given."""
     return replace(state, first_words=None) if may_give_title(state, message_id) else state
+
+
+def titling_message_ids(state: ThreadState, seen_before_ms: int) -> frozenset[str]:
+    """Return the id of the message that gave a title, if it was seen before a time; as a set of one or none."""
+    first = state.first_words
+    return frozenset() if first is None or first.seen_at_ms >= seen_before_ms else frozenset({first.message_id})
+
+
+def forget_first_words(state: ThreadState, message_ids: Collection[str]) -> ThreadState:
+    """Remove the title that one of these messages gave."""
+    if state.first_words is not None and state.first_words.message_id in message_ids:
+        return replace(state, first_words=None)
+    return state
 
 
 def merge_threads(state: ThreadState, other: ThreadState) -> ThreadState:

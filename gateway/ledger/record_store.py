@@ -143,6 +143,18 @@ class RecordStore(Protocol):
         A title that was made from such a message goes too.
         """
 
+    async def find_message_ids(self, key: RecordKey, seen_before_ms: int) -> frozenset[str]:
+        """Find the messages of a record, by ids, whose words or title are kept and were seen before a time.
+
+        The id of the message that a thread was created with is empty.
+        """
+
+    async def forget_messages(self, key: RecordKey, message_ids: Collection[str]) -> bool:
+        """Remove what a record keeps of messages that the upstream shows no more. Returns whether its title changed.
+
+        A message that is seen again is kept again.
+        """
+
     async def move_records(self, owners: Mapping[str, RecordOwner]) -> int:
         """Give the records of threads, by id, to these owners, whosever they were. Returns the number that moved.
 

@@ -17,14 +17,16 @@ from gateway.ledger.record_batch import (
     check_count,
     has_storable_ids,
     is_message_id,
-    keeps_message,
     merge_records,
 )
-from gateway.ledger.record_merging import ThreadState, remove_first_words, update_thread
+from gateway.ledger.record_merging import (
+    ThreadState,
+    remove_first_words,
+    update_thread,
+)
 from gateway.ledger.record_queries import (
     USAGE_SUMS,
     select_records,
-    select_unfinished_removals,
     select_usage,
     select_waiting_runs,
 )
@@ -34,8 +36,8 @@ from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
 from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
 from gateway.ledger.search_words import parse_search
 from gateway.ledger.sightings import CredentialOwner, RecordKey, RecordOwner, SeenMessage, SeenRun, Sighting
-from gateway.ledger.sql_record_writes import LoadedRecords, RecordWrites
-from gateway.ledger.storable_text import MAX_ID_LENGTH
+from gateway.ledger.sql_record_writes import LoadedRecords
+from gateway.ledger.sql_removals import SqlRemovals, is_storable
 from gateway.ledger.tables import OBJECTS
 from schema.contract.keys import MessageKey, RunKey
 from schema.contract.thread_records import (
@@ -53,17 +55,14 @@ from schema.contract.thread_records import (
 ItemT = TypeVar("ItemT")
 
 
-class SqlRecordStore:
+class SqlRecordStore(SqlRemovals):
     """A record store over a database whose tables are there. The store that it is a part of closes the database."""
 
     def __init__(
         self, database: Database, upstream: UpstreamIdentity, *, kept_texts: KeptTexts = KeptTexts.ALL
     ) -> None:
-        self._database = database
-        self._upstream = upstream
-        self._upstream_digest = upstream.digest
+        super().__init__(database, upstream)
         self._keeps_messages = kept_texts is KeptTexts.ALL
-        self._writes = RecordWrites(upstream.digest, is_postgresql=database.is_postgresql)
 
     async def record_sightings(self, sightings: Sequence[Sighting]) -> RecordChanges:
         check_count(sightings)
@@ -99,12 +98,12 @@ class SqlRecordStore:
         return await self._database.write(work) if storable else RecordChanges()
 
     async def find_written(self, messages: Mapping[RecordKey, Collection[str]]) -> dict[RecordKey, WrittenRecord]:
-        rows = {self._to_row_key(key): key for key in messages if _is_storable(key.thread_id)}
+        rows = {self._to_row_key(key): key for key in messages if is_storable(key.thread_id)}
 
         async def work(connection: AsyncConnection) -> dict[RecordKey, WrittenRecord]:
             found = await self._writes.load_threads(connection, {row.thread_id for row in rows}, rows)
             if self._keeps_messages:
-                wanted = {each for row in found.records for each in messages[rows[row]] if _is_storable(each)}
+                wanted = {each for row in found.records for each in messages[rows[row]] if is_storable(each)}
                 await self._writes.load_texts(connection, found, wanted)
             return {
                 rows[row]: WrittenRecord(
@@ -186,37 +185,8 @@ class SqlRecordStore:
 
         return await self._database.read(work)
 
-    async def begin_removal(self, key: RecordKey, message_id: str, began_at_ms: int) -> bool:
-        marked = MessageKey(key.thread_id, message_id)
-
-        async def work(connection: AsyncConnection) -> bool:
-            await self.lock_threads(connection, [key.thread_id])
-            is_kept = self._to_row_key(key) in await self._find_kept(connection, marked)
-            if is_kept:
-                await self._writes.add_marks(connection, [marked], began_at_ms)
-            return is_kept
-
-        return await self._database.write(work) if _is_storable(*marked) else False
-
-    async def withdraw_removal(self, key: MessageKey) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            await self.lock_threads(connection, [key.thread_id])
-            if await self._find_kept(connection, key):
-                await self._writes.remove_marks(connection, [key])
-
-        if _is_storable(*key):
-            await self._database.write(work)
-
-    async def find_unfinished_removals(self, after_ms: int, before_ms: int) -> Sequence[MessageKey]:
-        statement = select_unfinished_removals(self._upstream_digest, after_ms, before_ms)
-
-        async def work(connection: AsyncConnection) -> Sequence[MessageKey]:
-            return [MessageKey(thread_id, message_id) for thread_id, message_id in await connection.execute(statement)]
-
-        return await self._database.read(work)
-
     async def remove_threads(self, thread_ids: Collection[str], removed_at_ms: int) -> frozenset[RecordKey]:
-        storable = [thread_id for thread_id in thread_ids if _is_storable(thread_id)]
+        storable = [thread_id for thread_id in thread_ids if is_storable(thread_id)]
 
         async def work(connection: AsyncConnection) -> frozenset[RecordKey]:
             await self.lock_threads(connection, storable)
@@ -228,7 +198,7 @@ class SqlRecordStore:
         return await self._database.write(work)
 
     async def remove_records(self, keys: Collection[RecordKey]) -> frozenset[RecordKey]:
-        rows = {self._to_row_key(key): key for key in keys if _is_storable(key.thread_id)}
+        rows = {self._to_row_key(key): key for key in keys if is_storable(key.thread_id)}
         thread_ids = {row.thread_id for row in rows}
 
         async def work(connection: AsyncConnection) -> frozenset[RecordKey]:
@@ -242,7 +212,7 @@ class SqlRecordStore:
         return await self._database.write(work) if rows else frozenset()
 
     async def remove_messages(self, keys: Collection[MessageKey], removed_at_ms: int) -> frozenset[RecordKey]:
-        messages = [key for key in keys if is_message_id(key.message_id) and _is_storable(*key)]
+        messages = [key for key in keys if is_message_id(key.message_id) and is_storable(*key)]
         thread_ids = {key.thread_id for key in messages}
 
         async def work(connection: AsyncConnection) -> frozenset[RecordKey]:
@@ -296,7 +266,7 @@ class SqlRecordStore:
         self, connection: AsyncConnection, thread_ids: Collection[str], removed_at_ms: int
     ) -> None:
         """Remove the records of threads in a transaction that has locked them."""
-        storable = [thread_id for thread_id in thread_ids if _is_storable(thread_id)]
+        storable = [thread_id for thread_id in thread_ids if is_storable(thread_id)]
         await self._writes.remove_threads(connection, storable, removed_at_ms)
 
     async def move_records_within(self, connection: AsyncConnection, owners: Mapping[str, RecordOwner]) -> int:
@@ -322,10 +292,7 @@ class SqlRecordStore:
         if target not in loaded.records and len(sources) == 1:
             await self._writes.change_owner(connection, loaded.numbers[sources[0]], sources[0].owner, target.owner)
             return
-        merged = LoadedRecords()
-        for name in ("records", "numbers", "titles"):
-            whole, part = getattr(loaded, name), getattr(merged, name)
-            part.update((key, whole[key]) for key in [target, *sources] if key in whole)
+        merged = loaded.select(target, *sources)
         await self._writes.load_runs(connection, merged)
         await self._writes.load_texts(connection, merged)
         for source in sources:
@@ -338,13 +305,6 @@ class SqlRecordStore:
         await self._writes.store_threads(connection, merged, [target])
         await self._writes.store_runs(connection, merged, [(target, run_id) for run_id in record.runs])
         await self._writes.store_texts(connection, merged, [(target, message_id) for message_id in record.texts])
-
-    async def _find_kept(self, connection: AsyncConnection, key: MessageKey) -> set[RowKey]:
-        """Find the records that keep anything of a message; with an empty id, of its thread."""
-        loaded = await self._writes.load_threads(connection, [key.thread_id])
-        if key.message_id:
-            await self._writes.load_texts(connection, loaded, [key.message_id])
-        return {row for row, record in loaded.records.items() if keeps_message(record, key.message_id)}
 
     async def _find_user_digests(self, connection: AsyncConnection, keys: Sequence[RecordKey]) -> dict[str, str]:
         """Find the digests of the users whom threads belong to."""
@@ -384,12 +344,6 @@ class SqlRecordStore:
         sums = (await connection.execute(statement.group_by(RUNS.c.record_id))).mappings()
         return {each["record_id"]: usage_from_numbers(each) for each in sums}
 
-    def _to_row_key(self, key: RecordKey) -> RowKey:
-        return RowKey(self._to_digest(key.owner), key.thread_id)
-
-    def _to_digest(self, owner: RecordOwner) -> str:
-        return owner.digest(self._upstream) if isinstance(owner, Owner) else owner.digest
-
 
 def _to_thread_record(thread_id: str, thread: ThreadState, usage: TokenUsage | None) -> ThreadRecord:
     times = (thread.created_at_ms, thread.last_activity_at_ms)
@@ -399,7 +353,3 @@ def _to_thread_record(thread_id: str, thread: ThreadState, usage: TokenUsage | N
 def _cut(items: Sequence[ItemT], limit: int, *, backwards: bool) -> KeysetPage[ItemT]:
     page = items[:limit]
     return KeysetPage(page[::-1] if backwards else page, len(items) > limit)
-
-
-def _is_storable(*ids: str) -> bool:
-    return max(map(len, ids)) <= MAX_ID_LENGTH

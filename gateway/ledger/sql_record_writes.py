@@ -67,6 +67,14 @@ class LoadedRecords:
     numbers: dict[RowKey, int] = field(default_factory=dict)
     titles: dict[RowKey, str | None] = field(default_factory=dict)
 
+    def select(self, *keys: RowKey) -> LoadedRecords:
+        """Return those of these keys."""
+        selected = LoadedRecords()
+        for name in ("records", "numbers", "titles"):
+            whole, part = getattr(self, name), getattr(selected, name)
+            part.update((key, whole[key]) for key in keys if key in whole)
+        return selected
+
 
 class RecordWrites:
     """Loads and writes records of an upstream, given by its digest."""

@@ -11,18 +11,15 @@ from gateway.viewer.record_keeper import RecordKeeper
 from gateway.viewer.seen_objects import seen_in_write
 from schema.contract.cost import Cost
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.keys import ThreadKey
 from schema.contract.kinds import (
     MESSAGES,
     RUNS,
     THREADS,
     AnyKind,
     Kind,
-    MessagePageKey,
     NodeKeyT,
     ObjectT,
     PageKeyT,
-    RunPageKey,
 )
 from schema.contract.ports import Capabilities, OnResult, Results, ThreadsApi
 from schema.contract.wire import Page
@@ -92,8 +89,8 @@ class ObservingThreadsApi:
         except GatewayError as error:
             if is_marked:
                 await self._keeper.record_not_removed(deleted)
-            if error.code is ErrorCode.NOT_FOUND and isinstance(key, ThreadKey):
-                self._keeper.observe_missing(self._owner, key.thread_id)
+            if error.code is ErrorCode.NOT_FOUND:
+                self._keeper.missing.observe_not_found(self._owner, key)
             raise
         await self._keeper.record_removed(self._owner, deleted)
         return result
@@ -105,13 +102,9 @@ class ObservingThreadsApi:
         for key, result in zip(keys, results, strict=True):
             if not isinstance(result, GatewayError):
                 self._keeper.observe_read(self._owner, key, result, began_ms)
-            elif result.code is ErrorCode.NOT_FOUND and _names_thread(key):
-                self._keeper.observe_missing(self._owner, key.thread_id)
+                self._keeper.missing.observe_page(self._owner, key, result, began_ms)
+            elif result.code is ErrorCode.NOT_FOUND:
+                self._keeper.missing.observe_not_found(self._owner, key)
 
     def _now_ms(self) -> int:
         return int(self._unix_seconds() * 1000)
-
-
-def _names_thread(key: object) -> bool:
-    """Return whether a key that is not found means that its thread is not."""
-    return isinstance(key, ThreadKey | RunPageKey) or (isinstance(key, MessagePageKey) and key.run_id is None)

@@ -17,6 +17,7 @@ from gateway.ledger.record_store import MAX_UNFINISHED, RecordChanges, RecordSto
 from gateway.ledger.removal_marks import MARK_REACH_MS
 from gateway.ledger.sightings import RecordKey, RecordOwner, RunRecordKey, SeenRun, SeenThread, Sighting
 from gateway.run_log.viewer_hub import ViewerHub
+from gateway.viewer.missing_objects import MissingObjects
 from gateway.viewer.passed_reads import PassedRead
 from gateway.viewer.pending_sightings import SightingBatch, SightingId
 from gateway.viewer.record_owners import RecordOwners
@@ -30,9 +31,6 @@ from schema.contract.thread_records import RecordUpdate, ThreadRecord
 
 SETTLE_SECONDS = 0.25
 """How long a viewer's read waits for what the same viewer did just before through this process."""
-
-MAX_MISSING = 1_000
-"""Most threads at once whose records are being removed because the upstream did not show them."""
 
 OVERLAP_MS = 60_000
 """How much the clocks of two gateways may differ."""
@@ -64,7 +62,7 @@ class RecordKeeper:
         self.writer = SightingWriter(
             self._write_sightings, self._publish_written, find_written=self._find_written, sleep=sleep
         )
-        self._missing: set[RecordKey] = set()
+        self.missing = MissingObjects(link, self._publish_gone, self._publish_forgotten)
         self._updating: Counter[RecordKey] = Counter()
         self._withheld: set[RecordKey] = set()
         self._tasks = BackgroundTasks()
@@ -79,6 +77,7 @@ class RecordKeeper:
     async def aclose(self) -> None:
         """Write what waits, if the ledger answers."""
         await self._tasks.aclose()
+        await self.missing.aclose()
         await self.removals.aclose()
         await self.writer.aclose()
 
@@ -168,30 +167,18 @@ class RecordKeeper:
         """Go on with what was not deleted after all. Never raises, as above."""
         await self.removals.submit(Removal(key, is_withdrawn=True))
 
-    def observe_missing(self, owner: RecordOwner, thread_id: str) -> None:
-        """Remove the record of a thread that the upstream does not show its owner any more, behind the request.
-
-        What fails is made good when the thread is not found again. So is what comes too much.
-        """
-        key = RecordKey(owner, thread_id)
-        if key not in self._missing and len(self._missing) < MAX_MISSING:
-            self._missing.add(key)
-            self._tasks.start(self._remove_missing(key))
-
     def now_ms(self) -> int:
         """Return the time."""
         return int(self._unix_seconds() * 1000)
 
-    async def _remove_missing(self, key: RecordKey) -> None:
-        try:
-            removed = await self._link.call(lambda store: store.records.remove_records([key]))
-        except LedgerUnavailableError:
-            return
-        finally:
-            self._missing.discard(key)
-        if removed:
-            self.writer.drop_thread(key.thread_id)
-            await self._publish(key.owner, [ThreadRemovedChange(key.thread_id)])
+    async def _publish_gone(self, key: RecordKey) -> None:
+        self.writer.drop_thread(key.thread_id)
+        await self._publish(key.owner, [ThreadRemovedChange(key.thread_id)])
+
+    async def _publish_forgotten(self, key: RecordKey, is_retitled: bool) -> None:
+        self.writer.forget_written(key.thread_id)
+        if is_retitled:
+            await self._publish_records(frozenset({key}), {})
 
     async def _call(self, work: Callable[[RecordStore], Awaitable[ResultT]]) -> ResultT:
         try:

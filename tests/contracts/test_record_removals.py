@@ -299,3 +299,25 @@ async def test_what_is_seen_long_after_a_removal_was_not_deleted(records: Record
     # It is deleted after all.
     await records.remove_threads(["thread_1"], AFTER)
     assert (await records.record_sightings([seen_thread(seen_at_ms=AFTER + 1)])).new_records == set()
+
+
+async def test_messages_that_are_shown_no_more_are_forgotten_until_they_are_seen_again(records: RecordStore) -> None:
+    first, more = seen_message("first words", "msg_1"), seen_message("more words", "msg_2", created_at_ms=1600)
+    late = seen_message("late words", "msg_3", created_at_ms=1700, seen_at_ms=1900)
+    await records.record_sightings([first, more, late, seen_message("first words", "msg_1", owner=OTHER_KEY)])
+    await records.record_sightings([seen_thread("thread_2", opening="secret plan")])
+    assert await records.find_message_ids(record_key(), 1900) == {"msg_1", "msg_2"}
+    assert await records.find_message_ids(record_key(), 1500) == frozenset()
+    assert await records.find_message_ids(record_key("thread_2"), 1900) == {""}
+    assert await records.find_message_ids(record_key("thread_9"), 1900) == frozenset()
+    assert await records.forget_messages(record_key(), ["msg_2", "msg_9"]) is False
+    assert await records.forget_messages(record_key(), ["msg_1"]) is True
+    assert await records.forget_messages(record_key("thread_2"), [""]) is True
+    assert await records.forget_messages(record_key("thread_9"), ["msg_1"]) is False
+    assert await find_title(records) is None
+    assert await find_title(records, "thread_2") is None
+    assert await search(records, "words") == {"thread_1"}
+    assert await search(records, "first") == await search(records, "more") == await search(records, "secret") == set()
+    assert await search(records, "first", OTHER_KEY) == {"thread_1"}
+    await records.record_sightings([more])
+    assert await search(records, "more") == {"thread_1"}

@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schema.contract.keys import MessageKey, to_global_id
 from tests.support.emulator import Emulator
 from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway
@@ -21,6 +23,7 @@ from tests.support.viewer_gateways import (
     list_ids,
     mortal_gateway,
     read_page,
+    viewer_gateway,
     wait_for_database,
 )
 
@@ -126,3 +129,44 @@ async def test_whatever_is_lost_before_a_gateway_dies_only_what_was_refused_is_f
             if not is_lost:
                 break
         assert set(outcomes) == {False, True}
+
+
+async def test_a_message_that_is_deleted_elsewhere_is_found_until_its_thread_is_read(
+    clocked: Emulator, tmp_path: Path
+) -> None:
+    read = "query ($id: ID!) { thread(id: $id) { messages(first: 50) { nodes { text } } } }"
+    page = "query ($id: ID!) { thread(id: $id) { messages(last: 2) { nodes { text } } } }"
+    async with viewer_gateway(clocked, f"sqlite:///{tmp_path}/ledger.db", gateway_cache=False) as gateway:
+        ann = UserClient(gateway, "ann")
+        messages = [{"content": [{"text": f"{word} and more"}]} for word in ("alpha", "beta", "gamma")]
+        made = await succeed(ann, "createThread", "thread { id upstreamId }", messages=messages)
+        thread = made["thread"]
+        await ann.data(read, {"id": thread["id"]})
+
+        async def find() -> list[bool]:
+            return [bool(await list_ids(ann, filter={"text": word})) for word in ("alpha", "beta", "gamma")]
+
+        async def title() -> str | None:
+            (shown,) = (await read_page(ann, first=1))["nodes"]
+            found: str | None = shown["title"]
+            return found
+
+        await eventually(find, [True, True, True])
+        listed = await clocked.get(f"/threads/{thread['upstreamId']}/messages?order=asc")
+        alpha, _, gamma = (message["id"] for message in listed["data"])
+        for message_id in (alpha, gamma):
+            await clocked.delete(f"/threads/{thread['upstreamId']}/messages/{message_id}")
+        clocked.clock.advance(60.0)
+        await ann.data(page, {"id": thread["id"]})
+        await ann.data(read, {"id": thread["id"]})
+        await eventually(find, [False, True, False])
+        await eventually(title, "beta and more")
+        # One that is asked for by its id, too.
+        left = await clocked.get(f"/threads/{thread['upstreamId']}/messages")
+        beta = left["data"][0]["id"]
+        await clocked.delete(f"/threads/{thread['upstreamId']}/messages/{beta}")
+        global_id = to_global_id(MessageKey(thread["upstreamId"], beta))
+        asked = await ann.data("query ($id: ID!) { message(id: $id) { text } }", {"id": global_id})
+        assert asked == {"message": None}
+        await eventually(find, [False, False, False])
+        await eventually(title, None)
