@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import strawberry
+from graphql import GraphQLError, GraphQLResolveInfo
 
 from schema.contract.content_urls import ContentUrls
 from schema.contract.cost import ExecutionBounds
+from schema.contract.errors import GatewayError
 from schema.contract.paging import PagingLimits
 from schema.contract.ports import Capabilities, RunEvents, ThreadsApi
 from schema.contract.rate_limits import Admission
@@ -67,6 +69,8 @@ class Context:
         self.content_urls: ContentUrls | None = None
         """Makes addresses of files for the same principal. None where no files are served."""
         self._url_loader: PortLoader[str, str | None] | None = None
+        self.left_out: dict[Any, GraphQLError] = {}
+        """The errors of objects that are left out of their list, each once, however often the list is executed."""
         self.position_plans: dict[Any, Any] = {}
         """Plans and facts by position in the document. The executor sets the dictionary of a cached document here."""
 
@@ -86,6 +90,13 @@ class Context:
         if self._url_loader is None and self.content_urls is not None:
             self._url_loader = PortLoader(self.content_urls.make_urls, self.loaders.batches)
         return self._url_loader
+
+    def report_left_out(self, field: GraphQLResolveInfo[Any], key: Any, error: GatewayError) -> None:
+        """Report that the object of a key could not be loaded, and is left out of the list of a field."""
+        path = field.path.as_list()
+        self.left_out[(*path, key)] = GraphQLError(
+            error.message, nodes=field.field_nodes, path=path, original_error=error
+        )
 
     def reset_loaders(self) -> None:
         """Drop the loaded values, so that the same operation reads the new state after a write."""

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from graphql import FieldNode
+
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keyset_cursors import KeysetScope
 from schema.contract.paging import PagingLimits, read_page_arguments
@@ -22,7 +24,7 @@ from schema.engine.viewer_loaders import ViewerLoaders
 from schema.graph.connections import Connection, PageInfo
 from schema.graph.documented_field import loading_field
 from schema.graph.field_loads import LoadedNode
-from schema.graph.node_selections import find_object_fields
+from schema.graph.node_selections import find_node_selection, find_object_fields
 from schema.graph.references import node_or_unreadable, start_node
 
 ItemT = TypeVar("ItemT")
@@ -86,29 +88,42 @@ def _load(info: Info, node_type: type[LoadedNode], loaders: ViewerLoaders, plan:
         objects = [start_node(info, node_type, key, fields) for key in keys]
         awaited = [load for load in objects if load is not None]
         if awaited:
-            return _connect_when_loaded(node_type, plan, page, keys, awaited)
+            return _connect_when_loaded(info, node_type, fields, plan, page, list(zip(keys, awaited, strict=True)))
         return _connect(plan, page, [node_type(key=key) for key in keys])
 
     return then(plan.find_loader(loaders).start_load(plan.page_key), finish)
 
 
 async def _connect_when_loaded(
+    info: Info,
     node_type: type[LoadedNode],
+    fields: Sequence[FieldNode],
     plan: KeptListPlan[Any, Any],
     page: KeysetPage[Any],
-    keys: Sequence[Any],
-    loads: Sequence[asyncio.Future[Any]],
+    loads: Sequence[tuple[Any, asyncio.Future[Any]]],
 ) -> Any:
     """Make the connection when the objects of all nodes are loaded."""
-    await asyncio.wait(loads)
-    return _connect(plan, page, [_node_or_none(node_type, key, load) for key, load in zip(keys, loads, strict=True)])
+    await asyncio.wait([load for _, load in loads])
+    is_whole = find_node_selection(info, node_type, fields).is_whole
+    nodes = [_node_or_none(info, node_type, key, load, is_whole=is_whole) for key, load in loads]
+    return _connect(plan, page, nodes)
 
 
-def _node_or_none(node_type: type[LoadedNode], key: Any, load: asyncio.Future[Any]) -> Any:
-    """Make the node of a load that is done. Returns None if its object is gone, which the list does not know yet."""
+def _node_or_none(
+    info: Info, node_type: type[LoadedNode], key: Any, load: asyncio.Future[Any], *, is_whole: bool
+) -> Any:
+    """Make the node of a load that is done. Returns None if its object is gone, which the list does not know yet.
+
+    Returns None too if it could not be loaded and a field that cannot be null is selected (`is_whole`), which would
+    take the list with it. The error is reported all the same.
+    """
     error = load.exception()
-    if isinstance(error, GatewayError) and error.code is ErrorCode.NOT_FOUND:
-        return None
+    if isinstance(error, GatewayError):
+        if error.code is ErrorCode.NOT_FOUND:
+            return None
+        if is_whole:
+            info.context.report_left_out(info._raw_info, key, error)
+            return None
     return node_or_unreadable(node_type, key, load)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from graphql import FieldNode, GraphQLField, get_named_type
+from graphql import FieldNode, GraphQLField, get_named_type, is_non_null_type
 
 from schema.engine.context import Info
 from schema.engine.direct_calls import may_start_loads, python_names
@@ -32,6 +32,8 @@ class NodeSelection(NamedTuple):
     references: Sequence[tuple[ReferenceLoad, FieldNode]]
     has_record: bool
     """Whether a field of the record is selected."""
+    is_whole: bool
+    """Whether a field is selected that needs the object and cannot be null: without the object there is no node."""
 
     @property
     def starts_loads(self) -> bool:
@@ -66,8 +68,9 @@ def _readfind_node_selection(info: Info, node_type: type[LoadedNode], nodes: Seq
         elif isinstance(load, ReferenceLoad) and load.is_by_key:
             references.append((load, field))
         has_record = has_record or isinstance(load, RecordLoad)
-    key_is_enough = all(needs_only_key(node_type, field.name.value, definitions) for field in fields)
-    return NodeSelection(key_is_enough, lists, references, has_record)
+    of_object = [name for field in fields if not needs_only_key(node_type, name := field.name.value, definitions)]
+    is_whole = any(is_non_null_type(definitions[name].type) for name in of_object)
+    return NodeSelection(not of_object, lists, references, has_record, is_whole)
 
 
 def needs_only_key(node_type: type[LoadedNode], name: str, definitions: Mapping[str, GraphQLField]) -> bool:

@@ -224,6 +224,8 @@ class GatewaySchema(strawberry.Schema):
         finally:
             self.documents.on_executed(document)
         extensions = {} if context is None else report_cost(context)
+        if context is not None and context.left_out:
+            errors = [*(errors or ()), *context.left_out.values()]
         return ExecutionResult(data, to_public_errors(errors) if errors else None, extensions)
 
 
