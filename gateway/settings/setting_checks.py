@@ -27,7 +27,8 @@ secret, everybody could sign."""
 _API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _FAULT_RULE = re.compile(r"\s*[A-Za-z*?]+\s*(:\s*[\w.=-]+\s*)+\Z")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?\Z")
-_USUAL_PORTS = {"http": ":80", "https": ":443"}
+_USUAL_PORTS = {"http": 80, "https": 443}
+_SCHEMES_WITHOUT_PAGES = {"ws", "wss", "file"}
 _VISIBLE_ASCII = re.compile(r"[!-~]+\Z")
 
 
@@ -125,11 +126,15 @@ def normalise_origins(text: str) -> str:
 def _normalise_origin(origin: str) -> str:
     if origin == "http://localhost:*":
         return origin
-    if not _ORIGIN.match(origin):
+    scheme, _, rest = origin.partition("://")
+    # The origin of a WebSocket is that of its page, and a file has none.
+    if not _ORIGIN.match(origin) or scheme in _SCHEMES_WITHOUT_PAGES:
         raise ValueError
-    _ = urlsplit(origin).port  # raises ValueError for a port that is too large
-    scheme, _, host = origin.partition("://")
-    return f"{scheme}://{host.removesuffix(_USUAL_PORTS.get(scheme, ':'))}"
+    port = urlsplit(origin).port  # raises ValueError for a port that is too large
+    if port == 0:
+        raise ValueError
+    host = rest if port is None else rest.rpartition(":")[0]
+    return f"{scheme}://{host}" if port in {None, _USUAL_PORTS.get(scheme)} else f"{scheme}://{host}:{port}"
 
 
 def check_issuer(text: str) -> str:
