@@ -165,9 +165,19 @@ def retry_after_ms(headers: Mapping[str, str], message: str, now_seconds: float)
         seconds = _number(text, unit_seconds=1)
         if seconds is None:
             seconds = _seconds_until(text, now_seconds)
-    if seconds is None and (sentence := _TRY_AGAIN.search(message)) is not None:
-        seconds = sum(float(amount) * _unit_seconds(unit.lower()) for amount, unit in _AMOUNTS.findall(sentence[1]))
-    return None if seconds is None else math.ceil(min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) * 1000)
+    return retry_after_from_message(message) if seconds is None else _delay_ms(seconds)
+
+
+def retry_after_from_message(message: str) -> int | None:
+    """Return the delay in a sentence such as "try again in 6.9 seconds", as `retry_after_ms` does."""
+    sentence = _TRY_AGAIN.search(message)
+    if sentence is None:
+        return None
+    return _delay_ms(sum(float(amount) * _unit_seconds(unit.lower()) for amount, unit in _AMOUNTS.findall(sentence[1])))
+
+
+def _delay_ms(seconds: float) -> int:
+    return math.ceil(min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS) * 1000)
 
 
 def _is_refused_for_certain(status: int) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.media_types import JSON
-from gateway.upstream.error_replies import is_credential_refusal, parse_error_body
+from gateway.upstream.error_replies import is_credential_refusal, parse_error_body, retry_after_from_message
 from gateway.upstream.reply_readers import BYTE_ORDER_MARK, UnexpectedReplyError, check_id, decode_kind
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
@@ -203,8 +203,12 @@ def _kind_from_event_name(name: str, *, is_named: bool) -> str:
 
 
 def _error_event(name: str | None, data: bytes, credential: str | None) -> StreamEvent:
-    message = safe_text(parse_error_body(JSON, data).message or "", credential)
-    error = GatewayError(ErrorCode.UPSTREAM_FAILED, message or "The upstream reported an error in the stream.")
+    message = parse_error_body(JSON, data).message or ""
+    error = GatewayError(
+        ErrorCode.UPSTREAM_FAILED,
+        safe_text(message, credential) or "The upstream reported an error in the stream.",
+        retry_after_ms=retry_after_from_message(message),
+    )
     return StreamEvent(name, error=error)
 
 

@@ -144,6 +144,17 @@ def test_an_error_without_a_message_gets_a_default_message() -> None:
     assert read(frame("error", {}))[0].error is not None
 
 
+@pytest.mark.parametrize(
+    ("message", "retry_after_ms"),
+    [("Rate limit reached. Please try again in 6.9s.", 6_900), ("The server had an error.", None)],
+)
+def test_a_reported_error_says_when_to_try_again(message: str, retry_after_ms: int | None) -> None:
+    for name in ("error", None):
+        (event,) = read(frame(name, {"object": "error", "error": {"message": message, "type": "rate_limit"}}))
+        assert event.error is not None
+        assert (event.error.message, event.error.retry_after_ms) == (message, retry_after_ms)
+
+
 def test_no_error_contains_the_callers_credential() -> None:
     decoder = StreamDecoder("Bearer key-of-somebody")
     reported, garbled = decoder.feed(
