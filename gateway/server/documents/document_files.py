@@ -80,8 +80,13 @@ class DocumentFiles:
             except ManifestError as error:
                 count = len(self._policy.documents)
                 _logger.error("the documents were not read again, the former %d stay: %s", count, error)  # noqa: TRY400
-            else:
+                return
+            try:
                 await self._use(documents)
+            except Exception:
+                # The watch goes on: a later version of the files may be fine.
+                count = len(self._policy.documents)
+                _logger.exception("the documents were not read again, the former %d stay", count)
 
     async def _use(self, documents: TrustedDocuments) -> None:
         left_out = await self._pin(sorted(documents.texts))

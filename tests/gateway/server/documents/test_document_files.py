@@ -19,9 +19,12 @@ class Pins:
     def __init__(self) -> None:
         self.left_out: dict[str, Exception | None] = {}
         self.pinned: list[list[str]] = []
+        self.failure: Exception | None = None
 
     async def pin(self, texts: Iterable[str]) -> Mapping[str, Exception | None]:
         self.pinned.append(list(texts))
+        if self.failure is not None:
+            raise self.failure
         return self.left_out
 
 
@@ -123,3 +126,22 @@ async def test_documents_that_are_not_pinned_are_told_with_their_ids(
 async def test_files_that_cannot_be_used_are_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ManifestError):
         DocumentFiles(tmp_path / "missing.json", DocumentPolicy(), Pins().pin)
+
+
+async def test_an_unexpected_failure_is_logged_and_the_files_are_watched_further(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy, pins, sleeps = DocumentPolicy(), Pins(), Sleeps()
+    files = DocumentFiles(file, policy, pins.pin, sleep=sleeps)
+    await files.start()
+    await until(lambda: sleeps.begun == 1)
+    pins.failure = RuntimeError("a fault of the schema")
+    write(file, '{"b": "{ b }"}')
+    await sleeps.end()
+    assert texts(policy) == {"a": "{ a }"}
+    assert "the documents were not read again, the former 1 stay" in caplog.text
+    pins.failure = None
+    write(file, '{"cc": "{ cc }"}')
+    await sleeps.end()
+    assert texts(policy) == {"cc": "{ cc }"}
+    await files.aclose()
