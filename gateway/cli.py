@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sqlite3
 import sys
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from gateway.ledger.ownership import Ledger
+
+_logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.001
 """How long the thread that reads long documents may keep the interpreter while the event loop waits for it.
@@ -242,8 +245,9 @@ async def _gateway(settings: Settings, ledger: Ledger | None = None) -> AsyncIte
     try:
         with _database_errors():
             app = build_gateway_app(settings, ledger=ledger)
-        if (files := app.get(DOCUMENT_FILES)) is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, files.request_reload)
+        files = app.get(DOCUMENT_FILES)
+        on_hangup = _log_hangup if files is None else files.request_reload
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
         with _database_errors():
             async with _metrics(settings, app), _serve_part("gateway", settings, app) as url:
                 yield url
@@ -324,6 +328,11 @@ async def _serve_part(part: str, settings: Settings, app: web.Application) -> As
         yield url
     finally:
         await server.__aexit__(None, None, None)
+
+
+def _log_hangup() -> None:
+    """Say that SIGHUP does nothing here. Without a handler, it would end the process."""
+    _logger.warning("SIGHUP was ignored: it reads the files of GATEWAY_DOCUMENTS again, which is not set")
 
 
 def _stop_event_on_signals() -> asyncio.Event:

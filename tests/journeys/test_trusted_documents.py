@@ -231,3 +231,14 @@ async def test_a_served_gateway_follows_its_file_and_sighup(tmp_path: Path) -> N
             while await status_of("c") != 200:
                 pass
             assert process.poll() is None
+
+
+async def test_sighup_ends_no_gateway_without_documents(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running_command("serve", "--port", "0", log=log, UPSTREAM_URL="http://127.0.0.1:1/v1") as (process, printed):
+        os.kill(process.pid, signal.SIGHUP)
+        await until(lambda: "SIGHUP" in log.read_text())
+        async with aiohttp.ClientSession() as session:
+            client = GraphQLClient(url_in(printed, "GraphQL"), session)
+            assert (await client.post({"query": QUERY}, headers=CREDENTIAL)).status == 200
+        assert process.poll() is None
