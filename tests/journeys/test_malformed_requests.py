@@ -111,3 +111,20 @@ async def test_an_unfinished_request_stops_no_other_and_leaves_nothing(
         writer.transport.abort()
     await until(lambda: len(listener) <= 1)  # that of the query
     assert not warnings(caplog)
+
+
+async def test_an_expectation_that_no_server_knows_is_refused_in_json(place: Place) -> None:
+    host, port = place.gateway.url.removeprefix("http://").split(":")
+    for path in ("/graphql", "/missing"):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: foo\r\nContent-Length: 2\r\n\r\n".encode())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(head.lower().partition("content-length: ")[2].split()[0])
+        (error,) = json.loads(await reader.readexactly(length))["errors"]
+        assert head.startswith("HTTP/1.1 417 ")
+        assert "application/json" in head
+        assert error["message"] == 'Expected no Expect header but 100-continue, got "foo".'
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+        assert error["extensions"]["requestId"] in head
+        writer.close()
+        await writer.wait_closed()

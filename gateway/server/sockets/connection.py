@@ -13,6 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.server.http.graphql_response import error_response
 from gateway.server.http.held_bytes import HeldBytes, UnreadBytes
+from gateway.server.http.request_reader import request_id_from
 from gateway.server.sockets.client_transport import ClientTransport
 from gateway.server.sockets.connection_limits import ConnectionLimits
 from gateway.server.sockets.fair_reads import FairReads
@@ -21,7 +22,7 @@ from gateway.server.sockets.sliced_writes import SLICE_BYTES
 from gateway.server.sockets.websocket_frames import FrameReader
 from gateway.telemetry.rare_warning import RareWarning
 from gateway.telemetry.request_ids import REQUEST_ID_HEADER, new_request_id
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode, GatewayError, format_value
 
 MAX_LINE_BYTES = 32 * 1024
 """Longest request line, which holds the document of a GET."""
@@ -269,6 +270,9 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPExpectationFailed):
+            # aiohttp refuses it before the application has the request, and in a text of its own.
+            resp = _refused_expectation(cast("web.Request", request))
         if isinstance(resp, web.Response) and isinstance(resp.body, bytes) and len(resp.body) > SLICE_BYTES:
             # aiohttp would copy the body behind the headers.
             await resp.prepare(request)
@@ -321,6 +325,12 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             self._header_timer = None
         if not self.first_headers.done():
             self.first_headers.set_result(None)
+
+
+def _refused_expectation(request: web.Request) -> web.Response:
+    got = format_value(request.headers.get("Expect", ""))
+    error = GatewayError(ErrorCode.BAD_USER_INPUT, f"Expected no Expect header but 100-continue, got {got}.")
+    return error_response(417, error, request_id=request_id_from(request))
 
 
 def _set_tcp_user_timeout(transport: asyncio.Transport, seconds: float) -> None:
