@@ -45,7 +45,7 @@ from gateway.ledger.forgetting import delete_owned
 from gateway.ledger.ledger_store import OwnedObject
 from gateway.ledger.ownership import Ledger
 from gateway.ledger.user_ports import UserPorts
-from gateway.port_binding import PortBinding
+from gateway.port_binding import CallerCredentials, PortBinding
 from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.rate_limits.shared_counters import SharedCounters
 from gateway.run_log.hub import ChangeListeners, RunLogHub
@@ -167,8 +167,11 @@ def build_gateway_app(
         client,
         shared_cache,
         hub,
-        find_credential=lambda principal: find_own_credential() if principal.uses_own_key else principal.credential,
-        on_status=_status_recorder(find_own_credential, accepted, refused, drop_refused),
+        credentials=CallerCredentials(
+            lambda principal: find_own_credential() if principal.uses_own_key else principal.credential,
+            _status_recorder(find_own_credential, accepted, refused, drop_refused),
+            accepted,
+        ),
         user_ports=user_ports,
         caller_limits=limits,
         viewers=viewers,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import SharedCache
+from gateway.identity.accepted_credentials import AcceptedCredentials
 from gateway.identity.principal import Principal
 from gateway.ledger.owned_threads_api import WatchStream
 from gateway.ledger.user_ports import UserPorts
@@ -23,14 +25,22 @@ from schema.contract.viewer import ViewerApi
 from schema.contract.wire import RunObject
 
 
+@dataclass(frozen=True, slots=True)
+class CallerCredentials:
+    """The credentials of callers: which goes upstream, what becomes of a response's status, which are accepted."""
+
+    find_credential: Callable[[Principal], str | None]
+    on_status: Callable[[Principal, int], None]
+    accepted: AcceptedCredentials
+
+
 class PortBinding:
     """Makes the ports of operations.
 
     All that is kept for the holder of an upstream's credential lies in one scope, their own. What a signed-in user
     reads lies in the scopes of the threads' owners, as `user_ports` decide. Whoever calls, calls are counted by caller.
 
-    `find_credential` returns the credential that goes upstream; `on_status` gets the status of each response. The calls
-    of polls count among the `caller_limits` of the caller who follows.
+    The calls of polls count among the `caller_limits` of the caller who follows.
     """
 
     def __init__(
@@ -39,8 +49,7 @@ class PortBinding:
         shared_cache: SharedCache,
         hub: RunLogHub,
         *,
-        find_credential: Callable[[Principal], str | None],
-        on_status: Callable[[Principal, int], None],
+        credentials: CallerCredentials,
         user_ports: UserPorts | None = None,
         caller_limits: CallerLimits | None = None,
         viewers: ViewerServices,
@@ -48,8 +57,7 @@ class PortBinding:
         self._client = client
         self._shared_cache = shared_cache
         self._hub = hub
-        self._find_credential = find_credential
-        self._on_status = on_status
+        self._credentials = credentials
         self._user_ports = user_ports
         self._caller_limits = caller_limits
         self._viewers = viewers
@@ -97,17 +105,18 @@ class PortBinding:
     def bind_transfers(self, principal: Principal) -> BoundFileTransfers:
         """Make the port of the contents of files, for one transfer. Whose they are is checked before."""
         return self._client.bind_transfers(
-            self._find_credential(principal),
-            on_status=partial(self._on_status, principal),
+            self._credentials.find_credential(principal),
+            on_status=partial(self._credentials.on_status, principal),
             caller=principal.digest,
             is_own_key=principal.uses_own_key,
+            is_accepted=principal.credential is None or principal.digest in self._credentials.accepted,
             request_id=CallTrace.from_current(principal).request_id,
         )
 
     def _bind_upstream(self, principal: Principal, trace: CallTrace) -> BoundThreadsApi:
-        on_status = partial(self._on_status, principal)
+        on_status = partial(self._credentials.on_status, principal)
         return self._client.bind(
-            self._find_credential(principal),
+            self._credentials.find_credential(principal),
             on_status=on_status,
             caller=principal.digest,
             is_own_key=principal.uses_own_key,

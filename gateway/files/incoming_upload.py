@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from gateway.files.client_pace import MIN_BYTES_PER_SECOND, ClientPace
 from gateway.files.file_form import UploadForm
 from gateway.server.http.refusals import input_refusal
 
@@ -18,12 +19,13 @@ class IncomingUpload:
     """The form of one request, read once. An `OutgoingForm`."""
 
     def __init__(self, request: web.Request, form: UploadForm, silence_seconds: float) -> None:
-        """Refuse a client that sends nothing for `silence_seconds` while its next bytes are awaited."""
+        """Refuse a client whose next bytes are awaited for more than `silence_seconds`, by the rule of `ClientPace`."""
         self.form = form
         self.content_type = form.content_type
         self.fault: Exception | None = None
         self._request = request
         self._silence_seconds = silence_seconds
+        self._pace = ClientPace(silence_seconds)
         self._pieces: list[bytes] = []
         self._is_at_end = False
 
@@ -60,14 +62,16 @@ class IncomingUpload:
             raise
 
     async def _read_more(self) -> list[bytes]:
+        self._pace.begin_wait()
         try:
-            async with asyncio.timeout(self._silence_seconds):
+            async with asyncio.timeout(self._pace.seconds_left):
                 data = await self._request.content.readany()
         except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
             raise input_refusal(400, "Expected a complete HTTP body, got a broken one.", _CLOSE) from None
         except TimeoutError:
-            message = f"Expected more of the body within {self._silence_seconds:g} s, got nothing."
-            raise input_refusal(408, message, _CLOSE) from None
+            pace = f"{self._silence_seconds:g} s, and {MIN_BYTES_PER_SECOND} bytes a second on average"
+            raise input_refusal(408, f"Expected more of the body within {pace}, got less.", _CLOSE) from None
+        self._pace.end_wait(len(data))
         if data:
             return self.form.feed(data)
         self._is_at_end = True

@@ -43,6 +43,8 @@ MAX_TRANSFERS = 64
 
 MAX_TRANSFERS_PER_CALLER = 16
 MAX_WAITING_TRANSFERS = 256
+MAX_UNPROVEN_TRANSFERS = MAX_TRANSFERS // 2
+"""Most transfers under credentials that the upstream has not accepted yet, since anybody can make those up."""
 
 MAX_WAITING_WRITES = 1500
 """Most writes that wait for a slot. They go on waiting when their callers leave, so nothing else bounds them."""
@@ -112,6 +114,9 @@ class UpstreamPool:
         self.transfer_session = _new_session(transfer_connector, timeout, skip_auto_headers=["Content-Type"])
         self.transfer_slots = SlotsByCaller(
             FairShare(MAX_TRANSFERS, MAX_TRANSFERS_PER_CALLER, max_waiting=MAX_WAITING_TRANSFERS)
+        )
+        self.unproven_transfer_slots = SlotsByCaller(
+            FairShare(MAX_UNPROVEN_TRANSFERS, MAX_TRANSFERS_PER_CALLER, max_waiting=MAX_WAITING_TRANSFERS)
         )
         self.large_body_slots = asyncio.Semaphore(MAX_LARGE_BODIES)
         self.stream_slots = asyncio.Semaphore(options.max_streams)

@@ -109,14 +109,18 @@ class Download:
 
 
 class BoundFileTransfers:
-    """Transfers with one principal's credential. `cost` counts the calls that were sent."""
+    """Transfers with one principal's credential. `cost` counts the calls that were sent.
 
-    def __init__(self, sender: CallSender, *, caller: str) -> None:
+    Without `is_accepted`, the upstream is not known to accept the credential; such transfers get a part of the slots.
+    """
+
+    def __init__(self, sender: CallSender, *, caller: str, is_accepted: bool = True) -> None:
         self.cost = Cost()
         self._pool = sender.pool
         self._sender = sender
         self._admission = CallerAdmission(sender.pool.admission, caller, sender.credential)
-        self._slots = sender.pool.transfer_slots.slots_for(caller)
+        shares = [] if is_accepted else [sender.pool.unproven_transfer_slots]
+        self._slots = [share.slots_for(caller) for share in (*shares, sender.pool.transfer_slots)]
 
     async def upload(self, form: OutgoingForm) -> FileObject:
         """Send a form once, and return the file that it made.
@@ -156,19 +160,18 @@ class BoundFileTransfers:
     @asynccontextmanager
     async def _started_call(self, call: UpstreamCall[Any, Any]) -> AsyncIterator[None]:
         """Wait for a slot and count a call that the admission lets pass."""
-        await self._acquire_slot()
-        try:
+        async with AsyncExitStack() as stack:
+            await self._acquire_slots(stack)
             if (refusal := self._admission.refusal(call.request.operation)) is not None:
                 raise refusal.error
             async with self.cost.measure_call():
                 yield
-        finally:
-            self._slots.release()
 
-    async def _acquire_slot(self) -> None:
+    async def _acquire_slots(self, stack: AsyncExitStack) -> None:
         try:
             async with asyncio.timeout(self._pool.options.timeout_seconds / 2):
-                await self._slots.acquire()
+                for slots in self._slots:
+                    await stack.enter_async_context(slots)
         except TimeoutError:
             message = "Expected fewer uploads and downloads at once, got one too many; it was not begun."
             raise GatewayError(ErrorCode.TOO_MANY_OPERATIONS, message, retry_after_ms=1000) from None

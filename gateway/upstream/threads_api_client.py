@@ -82,11 +82,15 @@ class UpstreamClient(UpstreamPool):
         on_status: Callable[[int], None] = lambda _: None,
         caller: str,
         is_own_key: bool = False,
+        is_accepted: bool = True,
         request_id: str | None = None,
     ) -> BoundFileTransfers:
-        """Create the port of the contents of files, for one transfer of one principal."""
+        """Create the port of the contents of files, for one transfer of one principal.
+
+        `is_accepted` says whether the upstream has accepted the credential lately.
+        """
         sender = CallSender(self, credential, on_status, is_own_key=is_own_key, request_id=request_id)
-        return BoundFileTransfers(sender, caller=caller)
+        return BoundFileTransfers(sender, caller=caller, is_accepted=is_accepted)
 
 
 class BoundThreadsApi:

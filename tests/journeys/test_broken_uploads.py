@@ -1,12 +1,13 @@
 """Uploads that break off, at every place where they can: nothing of them stays upstream, and nothing waits for long."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
 import pytest
 
+from gateway.upstream.connection_pool import MAX_UNPROVEN_TRANSFERS
 from tests.support.file_client import error_of, upload
 from tests.support.file_samples import BOUNDARY, part, raw_form
 from tests.support.file_upstream import FileUpstream, file_upstream
@@ -30,15 +31,18 @@ async def upstream() -> AsyncIterator[FileUpstream]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         yield session
 
 
 class Sender:
     """A client that sends the pieces of a body one by one, of a length that it does not say."""
 
-    def __init__(self, gateway: Gateway, session: aiohttp.ClientSession | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, session: aiohttp.ClientSession | None = None, headers: Mapping[str, str] = FORM
+    ) -> None:
         self._gateway = GraphQLClient(gateway.url, session or gateway.session)
+        self._headers = headers
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.answer = asyncio.create_task(self._send())
 
@@ -47,7 +51,7 @@ class Sender:
             self._pieces.put_nowait(piece)
 
     async def _send(self) -> Any:
-        return await self._gateway.send("POST", "/files", data=self._body(), headers=FORM)
+        return await self._gateway.send("POST", "/files", data=self._body(), headers=self._headers)
 
     async def _body(self) -> AsyncIterator[bytes]:
         while (piece := await self._pieces.get()) is not None:
@@ -159,12 +163,25 @@ async def test_a_client_that_falls_silent_is_let_go(upstream: FileUpstream) -> N
     assert upstream.left_over == 0
 
 
+async def test_a_client_that_only_seems_to_move_is_let_go(upstream: FileUpstream) -> None:
+    async with running_gateway(upstream.url, gateway_body_timeout_seconds=0.5) as gateway:
+        sender = Sender(gateway)
+        sender.send(HEAD)
+        while not sender.answer.done():  # it is never silent for long
+            sender.send(b"x")
+            await asyncio.sleep(0.05)
+        status, code, message = error_of(await sender.answer)
+        assert (status, code) == (408, "BAD_USER_INPUT")
+        assert message == "Expected more of the body within 0.5 s, and 1024 bytes a second on average, got less."
+    assert upstream.left_over == 0
+
+
 async def test_a_slow_client_that_moves_is_waited_for(upstream: FileUpstream) -> None:
     async with running_gateway(upstream.url, gateway_body_timeout_seconds=1, upstream_timeout_seconds=0.5) as gateway:
         sender = Sender(gateway)
         sender.send(HEAD)
         for _ in range(8):
-            sender.send(b"x")
+            sender.send(b"x" * 1024)
             await asyncio.sleep(0.3)  # longer in all than either deadline, each time shorter than both
         sender.send(END, None)
         assert (await sender.answer).status == 201
@@ -244,19 +261,36 @@ async def test_the_client_sends_no_faster_than_the_upstream_takes(upstream: File
     assert upstream.uploads[0].byte_count > 200 << 20
 
 
+async def test_made_up_credentials_leave_places_for_those_that_the_upstream_has_accepted(
+    upstream: FileUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with running_gateway(upstream.url) as gateway:
+        assert (await upload(gateway, SOME)).status == 201  # from now on the test's own key is known
+        senders = []
+        for number in range(80):
+            sender = Sender(gateway, session, {**FORM, "Authorization": f"Bearer made-up-{number}"})
+            sender.send(HEAD, SOME)
+            senders.append(sender)
+        await until(lambda: len(upstream.uploads) == 1 + MAX_UNPROVEN_TRANSFERS)
+        assert (await upload(gateway, SOME)).status == 201
+        for sender in senders:
+            await sender.leave()
+
+
 async def test_more_uploads_than_there_are_places_for_wait_or_are_refused(
     upstream: FileUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.upstream.connection_pool.MAX_WAITING_TRANSFERS", 2)
-    upstream.answers.clear()
     async with (
         running_gateway(upstream.url) as gateway,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         gateway.session = session
+        assert (await upload(gateway, SOME)).status == 201  # a caller whom the upstream has accepted
+        upstream.answers.clear()
         sending = [asyncio.create_task(upload(gateway, SOME)) for _ in range(18)]
         done, _ = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
         assert [error_of(each.result())[:2] for each in done] == [(429, "TOO_MANY_OPERATIONS")]
-        await until(lambda: len(upstream.uploads) == 16)
+        await until(lambda: len(upstream.uploads) == 1 + 16)
         upstream.answers.set()
         assert sorted([reply.status for reply in await asyncio.gather(*sending)]) == [201] * 17 + [429]
