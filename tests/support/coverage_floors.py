@@ -17,6 +17,7 @@ FLOORS: Mapping[str, float] = {
     "schema/operations": 95,
     "gateway/cache": 97,
     "gateway/emulator": 97,
+    "gateway/files": 90,
     "gateway/identity": 98,
     "gateway/ledger": 85,
     "gateway/rate_limits": 85,

@@ -47,6 +47,7 @@ class FileUpstream:
     first_bytes: int = 0
     early_status: int = 0
     upload_status: int = 200
+    delete_status: int = 200
     takes: asyncio.Event = field(default_factory=asyncio.Event)
     answers: asyncio.Event = field(default_factory=asyncio.Event)
     sends: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,6 +112,8 @@ class FileUpstream:
         return web.json_response({"id": request.match_info["file_id"], "object": "file", "created_at": 1})
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
+        if self.delete_status != 200:
+            return web.json_response({"error": {"message": "Not now."}}, status=self.delete_status)
         self.deleted.append(request.match_info["file_id"])
         return web.json_response({"id": request.match_info["file_id"], "object": "file", "deleted": True})
 
