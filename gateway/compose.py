@@ -30,7 +30,7 @@ from gateway.compose_options import (
     upstream_options,
 )
 from gateway.compose_telemetry import attach_observer, list_state_gauges, make_observer
-from gateway.config import Settings
+from gateway.config import Settings, check_url_secret_shared
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
 from gateway.emulator.model.model_client import ModelOptions
@@ -101,10 +101,12 @@ def build_gateway_app(
         ValueError: The settings name no upstream.
         ManifestError: The trusted documents cannot be read.
         KeyFileError: The file with the gateway's own key cannot be used.
-        BadSettingsError: The settings of sign-in are incomplete, or their key cannot be used.
+        BadSettingsError: The settings of sign-in are incomplete, or their key cannot be used; or gateways share a
+            Redis and no secret of addresses.
         CannotOpenError: The URL of the database cannot be used. The start of the application raises it too.
         TracingSettingsError: The variables of OpenTelemetry ask for what this program cannot do.
     """
+    check_url_secret_shared(settings)
     options = upstream_options(settings)
     observer = observer or make_observer(settings)
     metrics = observer.metrics

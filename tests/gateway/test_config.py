@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway import config
-from gateway.config import BadSettingsError, Settings, load_settings
+from gateway.config import BadSettingsError, Settings, check_url_secret_shared, load_settings
 
 BAD_VALUES = {
     "gateway_rate_limit_calls": ("0", "an integer from 1 to 1000000"),
@@ -247,3 +247,26 @@ def test_the_emulators_keys_have_a_variable_only_and_are_not_shown(monkeypatch: 
         with pytest.raises(BadSettingsError, match="EMULATOR_KEYS: expected keys of visible ASCII") as refused:
             load_settings()
         assert "sk-s" not in str(refused.value)
+
+
+@pytest.mark.parametrize("secret", ["too short", "a" * 40])
+def test_a_secret_that_can_be_guessed_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("GATEWAY_URL_SECRET", secret)
+    with pytest.raises(BadSettingsError) as refused:
+        load_settings()
+    (fault,) = refused.value.faults
+    assert fault == (
+        "GATEWAY_URL_SECRET: expected at least 32 random characters, "
+        "got something else (not shown: it may hold a secret)"
+    )
+
+
+def test_gateways_that_share_a_redis_share_the_secret_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://valkey:6379/0")
+    with pytest.raises(BadSettingsError, match="GATEWAY_URL_SECRET: expected the same secret for all gateways"):
+        check_url_secret_shared(load_settings())
+    monkeypatch.setenv("GATEWAY_URL_SECRET", "0123456789abcdef0123456789abcdef")
+    check_url_secret_shared(load_settings())
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.delenv("GATEWAY_URL_SECRET")
+    check_url_secret_shared(load_settings())

@@ -152,6 +152,16 @@ def test_a_bad_variable_refuses_to_start() -> None:
     )
 
 
+def test_a_gateway_that_shares_a_redis_needs_the_secret_that_all_share() -> None:
+    variables = {"REDIS_URL": "redis://127.0.0.1:1/0", "UPSTREAM_URL": "http://127.0.0.1:1/v1"}
+    done = run("serve", **variables, GATEWAY_URL_SECRET="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "threads-gateway: GATEWAY_URL_SECRET: expected the same secret for all gateways that share REDIS_URL, as "
+        "`openssl rand -hex 32` makes one, got none\n"
+    )
+
+
 def test_a_key_file_without_a_key_refuses_to_start(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for name, got in (("missing", "No such file or directory"), ("empty", "none")):
