@@ -15,7 +15,7 @@ from gateway.config import BadSettingsError, Settings, describe_fault
 from gateway.identity.principal import Owner
 
 if TYPE_CHECKING:
-    from gateway.ledger.ledger_store import Adoption, LedgerStore
+    from gateway.ledger.ledger_store import Adoption, LedgerStore, ObjectKind
     from gateway.upstream.threads_api_client import BoundThreadsApi
 
 BROKE_OFF = 1
@@ -41,13 +41,16 @@ def add_ledger_arguments(parsers: dict[str, argparse.ArgumentParser]) -> None:
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="a line for each thread: id,subject[,tenant[,issuer]] or JSON",
+        help="a line for each thread or file: id,subject[,tenant[,issuer]] or JSON",
     )
     importing.add_argument(
         "--owner",
         default="",
         metavar="SUBJECT",
         help="the owner of the threads whose line has none; without FILE, of all",
+    )
+    importing.add_argument(
+        "--kind", choices=["thread", "file"], default="thread", help="the objects whose ids FILE has, by default thread"
     )
     importing.add_argument("--reassign", action="store_true", help="change the owners of threads that have another one")
     importing.add_argument(
@@ -94,7 +97,8 @@ async def run_ledger_command(arguments: argparse.Namespace, settings: Settings) 
 
 async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
     from gateway.ledger.adoption import Adopter  # noqa: PLC0415 - as above
-    from gateway.ledger.import_file import count_threads, read_import_file  # noqa: PLC0415 - as above
+    from gateway.ledger.import_file import count_ids, read_import_file  # noqa: PLC0415 - as above
+    from gateway.ledger.ledger_store import ObjectKind  # noqa: PLC0415 - as above
 
     owner = Owner(arguments.issuer or settings.gateway_jwt_issuer or "", arguments.owner, arguments.tenant or "")
     path: Path | None = arguments.file
@@ -102,7 +106,9 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
     total = None
     if path is not None:
         # A malformed line fails before the first change.
-        total = count_threads(path, owner, needs_tenant=needs_tenant)
+        total = count_ids(path, owner, needs_tenant=needs_tenant)
+    elif arguments.kind != "thread":
+        raise BadSettingsError(["FILE: expected a file of ids for --kind file, got none"])
     elif not owner.subject:
         raise BadSettingsError(["expected FILE or --owner, got neither"])
     else:
@@ -110,8 +116,11 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
         _check_owner(owner)
         _check_dialect(settings)
     async with _ledger_store(settings) as store:
-        progress = ProgressLine("threads looked at", total)
-        adopter = Adopter(store, reassign=arguments.reassign, unix_seconds=time.time, on_progress=progress.show)
+        kind = ObjectKind(arguments.kind)
+        progress = ProgressLine(f"{kind}s looked at", total)
+        adopter = Adopter(
+            store, kind=kind, reassign=arguments.reassign, unix_seconds=time.time, on_progress=progress.show
+        )
         try:
             if path is not None:
                 await adopter.adopt_all(read_import_file(path, owner, needs_tenant=needs_tenant))
@@ -120,7 +129,7 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
                     await adopter.adopt_listed(port, owner)
         finally:
             progress.end()
-            _print(_describe_adoption(adopter.outcome, adopter.too_new_count))
+            _print(_describe_adoption(kind, adopter.outcome, adopter.too_new_count))
     return 0
 
 
@@ -258,8 +267,8 @@ def _check_dialect(settings: Settings) -> None:
         )
 
 
-def _describe_adoption(outcome: Adoption, too_new_count: int) -> str:
-    lines = [f"Threads adopted: {outcome.adopted}."]
+def _describe_adoption(kind: ObjectKind, outcome: Adoption, too_new_count: int) -> str:
+    lines = [f"{kind.capitalize()}s adopted: {outcome.adopted}."]
     if outcome.reassigned:
         lines.append(f"Among them, taken from another owner: {outcome.reassigned}.")
     if outcome.already_theirs:

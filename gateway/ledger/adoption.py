@@ -1,4 +1,4 @@
-"""Adopts threads that exist already: those of a file, or all that the upstream lists."""
+"""Adopts objects that exist already: the threads or files of a list, or all threads that the upstream lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.wire import ThreadObject
 
 BATCH_SIZE = 500
-"""Threads of one transaction: short enough that those who create threads meanwhile hardly wait."""
+"""Objects of one transaction: short enough that those who create threads meanwhile hardly wait."""
 
 
 IN_FLIGHT_SECONDS = 300.0
@@ -21,35 +21,37 @@ IN_FLIGHT_SECONDS = 300.0
 
 
 class Adopter:
-    """Adopts threads in batches.
+    """Adopts objects of one kind in batches.
 
     `outcome` is what has been stored, `too_new_count` the number of threads that were listed and left alone because
-    somebody may be about to own them. `on_progress` gets the number of threads so far.
+    somebody may be about to own them. `on_progress` gets the number of objects so far.
     """
 
     def __init__(
         self,
         store: LedgerStore,
         *,
+        kind: ObjectKind = ObjectKind.THREAD,
         reassign: bool,
         unix_seconds: Callable[[], float],
         on_progress: Callable[[int], None],
     ) -> None:
         self._store = store
+        self._kind = kind
         self._reassign = reassign
         self._unix_seconds = unix_seconds
         self._on_progress = on_progress
         self.outcome = Adoption()
-        self.thread_count = 0
+        self.object_count = 0
         self.too_new_count = 0
 
-    async def adopt_all(self, threads: Iterable[tuple[str, Owner]]) -> None:
-        """Adopt threads with their owners. Of several owners of a thread, the first one counts.
+    async def adopt_all(self, owned: Iterable[tuple[str, Owner]]) -> None:
+        """Adopt objects with their owners. Of several owners of an object, the first one counts.
 
         Raises:
             LedgerUnavailableError: The ledger did not answer. What was adopted until then stays.
         """
-        for batch in _to_batches(iter(threads)):
+        for batch in _to_batches(iter(owned)):
             await self._adopt_batch(batch)
 
     async def adopt_listed(self, port: BoundThreadsApi, owner: Owner) -> None:
@@ -72,16 +74,16 @@ class Adopter:
 
     async def _adopt_batch(self, owners: dict[str, Owner]) -> None:
         now = int(self._unix_seconds())
-        self.outcome += await self._store.adopt_objects(ObjectKind.THREAD, owners, now, reassign=self._reassign)
-        self.thread_count += len(owners)
-        self._on_progress(self.thread_count)
+        self.outcome += await self._store.adopt_objects(self._kind, owners, now, reassign=self._reassign)
+        self.object_count += len(owners)
+        self._on_progress(self.object_count)
 
 
-def _to_batches(threads: Iterator[tuple[str, Owner]]) -> Iterator[dict[str, Owner]]:
-    while taken := list(islice(threads, BATCH_SIZE)):
+def _to_batches(owned: Iterator[tuple[str, Owner]]) -> Iterator[dict[str, Owner]]:
+    while taken := list(islice(owned, BATCH_SIZE)):
         batch: dict[str, Owner] = {}
-        for thread_id, owner in taken:
-            batch.setdefault(thread_id, owner)
+        for object_id, owner in taken:
+            batch.setdefault(object_id, owner)
         yield batch
 
 

@@ -1,4 +1,4 @@
-"""The file of `ledger import`: a thread and its owner on each line, as CSV or as JSON.
+"""The file of `ledger import`: the id of a thread (or of a file) and its owner on each line, as CSV or as JSON.
 
 thread_1,alice
 thread_2,bob,acme,https://login.example.com
@@ -25,22 +25,22 @@ class ImportFileError(Exception):
     """The file cannot be used. The message says which line, and why."""
 
 
-def count_threads(path: Path, default_owner: Owner, *, needs_tenant: bool = False) -> int:
-    """Check the whole file, before anything is changed. Returns how many threads it names.
+def count_ids(path: Path, default_owner: Owner, *, needs_tenant: bool = False) -> int:
+    """Check the whole file, before anything is changed. Returns how many ids it has.
 
     Raises:
-        ImportFileError: As `read_import_file`, or a thread has two owners.
+        ImportFileError: As `read_import_file`, or an id has two owners.
     """
-    # Hashes, since a file may name millions of threads.
+    # Hashes, since a file may have millions of lines.
     owners: dict[int, int] = {}
-    for thread_id, owner in read_import_file(path, default_owner, needs_tenant=needs_tenant):
-        if owners.setdefault(hash(thread_id), hash(owner)) != hash(owner):
-            raise ImportFileError(f"{path.name}: expected one owner of each thread, got two of {thread_id}")
+    for object_id, owner in read_import_file(path, default_owner, needs_tenant=needs_tenant):
+        if owners.setdefault(hash(object_id), hash(owner)) != hash(owner):
+            raise ImportFileError(f"{path.name}: expected one owner of each id, got two of {object_id}")
     return len(owners)
 
 
 def read_import_file(path: Path, default_owner: Owner, *, needs_tenant: bool = False) -> Iterator[tuple[str, Owner]]:
-    """Read the threads and their owners, line by line.
+    """Read the ids and their owners, line by line.
 
     What a line leaves out is as in `default_owner`, whose empty subject stands for none. `needs_tenant` says that a
     line may not leave the tenant out.
@@ -73,7 +73,7 @@ def _read_lines(
             if number == 1 and fields.get("id") in COLUMNS and not text.startswith("{"):
                 columns = _read_header(text)
                 continue
-            yield _read_thread(fields, default_owner, needs_tenant=needs_tenant)
+            yield _read_owned(fields, default_owner, needs_tenant=needs_tenant)
         except (ValueError, BadClaimError) as error:
             raise ImportFileError(f"{name}, line {number}: {error}") from None
 
@@ -102,10 +102,10 @@ def _read_json(text: str) -> dict[str, str]:
     return fields  # type: ignore[no-any-return]
 
 
-def _read_thread(fields: dict[str, str], default_owner: Owner, *, needs_tenant: bool) -> tuple[str, Owner]:
-    thread_id = fields.get("id", "")
-    if not is_upstream_id(thread_id):
-        raise ValueError(f"expected the id of a thread, got {format_value(thread_id)}")
+def _read_owned(fields: dict[str, str], default_owner: Owner, *, needs_tenant: bool) -> tuple[str, Owner]:
+    object_id = fields.get("id", "")
+    if not is_upstream_id(object_id):
+        raise ValueError(f"expected an id of the upstream, got {format_value(object_id)}")
     subject = check_subject(fields.get("subject") or default_owner.subject, "a subject")
     if needs_tenant and not fields.get("tenant"):
         raise ValueError("expected a tenant, since GATEWAY_JWT_TENANT_CLAIM is set and --tenant is not, got none")
@@ -113,4 +113,4 @@ def _read_thread(fields: dict[str, str], default_owner: Owner, *, needs_tenant: 
     issuer = fields.get("issuer") or default_owner.issuer
     if not issuer:
         raise ValueError("expected an issuer, since neither --issuer nor GATEWAY_JWT_ISSUER gives one, got none")
-    return thread_id, Owner(issuer, subject, tenant)
+    return object_id, Owner(issuer, subject, tenant)

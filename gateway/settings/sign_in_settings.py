@@ -76,7 +76,7 @@ class SignInSettings(SettingGroup):
             expects("sqlite:////path/ledger.db or postgresql://user:password@host/database"),
         ]
         | None
-    ) = Field(default=None, description="Database of the ledger, which remembers whose each thread is.")
+    ) = Field(default=None, description="Database of the ledger, which remembers whose each thread and file is.")
     gateway_ledger_deadline_seconds: Seconds = Field(
         default=0.5, description="How long a request waits for the database."
     )

@@ -196,6 +196,15 @@ async def test_an_import_that_broke_off_goes_on(emulator: Emulator, on_foundry: 
     assert await on_foundry.find_owners(*threads) == dict.fromkeys(threads, ALICE)
 
 
+async def test_files_are_adopted_by_their_ids(operator: Operator) -> None:
+    ids = operator.write("file-1,alice\nfile-2,bob\n")
+    assert await operator.run("import", "--kind", "file", ids) == (0, "Files adopted: 2.\n", "")
+    assert await operator.store.find_owners(FILE, ["file-1", "file-2"]) == {"file-1": ALICE, "file-2": BOB}
+    assert await operator.find_owners("file-1") == {}
+    status, _, errors = await operator.run("import", "--kind", "file", "--owner", "alice")
+    assert (status, "FILE: expected a file of ids for --kind file" in errors) == (2, True)
+
+
 async def test_a_person_is_forgotten_upstream_in_the_ledger_and_in_redis(
     emulator: Emulator, operator: Operator, valkey: Valkey
 ) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gateway.identity.principal import Owner
-from gateway.ledger.import_file import ImportFileError, count_threads, read_import_file
+from gateway.ledger.import_file import ImportFileError, count_ids, read_import_file
 
 NOBODY = Owner("https://i", "")
 
@@ -45,8 +45,8 @@ def test_what_a_line_leaves_out_is_as_by_default(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ("thread_1", "line 1: expected a subject of 1 to 255 characters, got an empty one"),
-        ("thread_1,alice\n../x,alice", 'line 2: expected the id of a thread, got "../x"'),
-        (",alice", 'line 1: expected the id of a thread, got ""'),
+        ("thread_1,alice\n../x,alice", 'line 2: expected an id of the upstream, got "../x"'),
+        (",alice", 'line 1: expected an id of the upstream, got ""'),
         ("thread_1,alice,acme,https://i,more", "line 1: expected at most id, subject, tenant, issuer"),
         ("id,name\nthread_1,alice", "line 1: expected columns among id, subject, tenant, issuer"),
         ('{"id": "thread_1"', "line 1: expected a JSON object"),
@@ -74,9 +74,9 @@ def test_an_issuer_is_needed(tmp_path: Path) -> None:
 def test_a_tenant_is_needed_where_tokens_have_one(tmp_path: Path) -> None:
     path = tmp_path / "threads.csv"
     path.write_text("thread_1,alice,acme\nthread_2,alice\n")
-    assert count_threads(path, NOBODY) == 2
+    assert count_ids(path, NOBODY) == 2
     with pytest.raises(ImportFileError, match="line 2: expected a tenant, since GATEWAY_JWT_TENANT_CLAIM is set"):
-        count_threads(path, NOBODY, needs_tenant=True)
+        count_ids(path, NOBODY, needs_tenant=True)
 
 
 @pytest.mark.parametrize("other", ["bob", "alice,acme", "alice,,https://j"])
@@ -84,17 +84,17 @@ def test_a_thread_with_two_owners_is_named_however_far_apart_its_lines_are(tmp_p
     path = tmp_path / "threads.csv"
     between = "".join(f"thread_{number},alice\n" for number in range(2, 2000))
     path.write_text(f"thread_1,alice\n{between}thread_1,alice\n")
-    assert count_threads(path, NOBODY) == 1999
+    assert count_ids(path, NOBODY) == 1999
     path.write_text(f"thread_1,alice\n{between}thread_1,{other}\n")
-    with pytest.raises(ImportFileError, match=r"threads\.csv: expected one owner of each thread, got two of thread_1$"):
-        count_threads(path, NOBODY)
+    with pytest.raises(ImportFileError, match=r"threads\.csv: expected one owner of each id, got two of thread_1$"):
+        count_ids(path, NOBODY)
 
 
 def test_a_pipe_is_refused_since_it_can_be_read_but_once(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(ImportFileError, match="expected a file, since it is read twice"):
-        count_threads(pipe, NOBODY)
+        count_ids(pipe, NOBODY)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
