@@ -63,7 +63,7 @@ class UserPorts:
     def bind_events(self, principal: Principal, open_events: Callable[[str], RunEvents]) -> OwnedRunEvents:
         """Make the port of the run events of one operation."""
         access = self.open_access(principal)
-        return OwnedRunEvents(access, open_events, self._redacted_events, self._permissions(access))
+        return OwnedRunEvents(access, self._ownership, open_events, self._redacted_events, self._permissions(access))
 
     def open_access(self, principal: Principal) -> ThreadAccess:
         """Open the threads of a user, for one operation."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.cache.shared_cache import SharedCache
+from gateway.ledger.ledger_store import MadeFile
 from gateway.ledger.owner_watch import CHECK_SECONDS, OwnerWatch
 from gateway.ledger.user_ports import UserPorts
 from gateway.run_log.hub import RunLogHub
@@ -16,7 +17,7 @@ from schema.contract.ports import EventFeed, RunEvents
 from schema.contract.run_events import SnapshotChange
 from tests.gateway.ledger.owned_ports import GATEWAY, SCOPES, UPSTREAM, scope_of
 from tests.support.fake_ownership import FakeOwnership
-from tests.support.run_log_processes import RUN, THREAD, World, settle
+from tests.support.run_log_processes import RUN, THREAD, World, a_message, settle
 from tests.support.signed_in import owner, principal
 
 GONE = "NOT_FOUND: No thread found with id 'thread_1'."
@@ -92,6 +93,17 @@ async def test_anothers_log_is_that_of_a_missing_thread_with_any_cursor(users: U
     assert (refused.value.code, refused.value.message) == (ErrorCode.NOT_FOUND, "No thread found with id 'thread_1'.")
     assert users.world.api.calls == []
     assert users.hub.list_followed() == followed
+
+
+@pytest.mark.parametrize("name", ["ann", "root"])
+async def test_a_process_that_shows_an_event_knows_whose_its_files_are(users: Users, name: str) -> None:
+    """Also if another process wrote the log, and could not store the owners."""
+    image = [{"type": "image_file", "image_file": {"file_id": "file-1"}}]
+    users.world.put_message(a_message(status="completed", content=image))
+    feed = await users.follow(name)
+    assert users.ownership.made_files == []
+    assert feed.poll_event() is not None
+    assert users.ownership.made_files == [MadeFile("file-1", THREAD.thread_id, owner("ann"))]
 
 
 async def test_an_owner_and_an_admin_follow_one_log_with_one_reader_of_the_upstream(users: Users) -> None:
