@@ -217,6 +217,24 @@ async def test_a_page_that_was_read_long_ago_shows_its_files_by_new_addresses(
         assert content == VISITORS["buffer"]
 
 
+async def test_a_page_stays_where_the_upstream_keeps_a_content_to_itself(tmp_path: Path) -> None:
+    async with running_world("relay", tmp_path) as world:
+        page = world.browser.page
+        chat = await world.open_page(page, "alice")
+        world.emulator.misbehave("downloadFile:upload-only")
+        await page.get_by_label("Data analyst").check()
+        await choose(page, PICTURE, VISITORS)
+        await chat.send("Which city has the most visitors?")
+        await expect_image(chat.messages.first.get_by_role("img"), 240, 160)
+        await chat.messages.first.get_by_role("link").click()
+        await expect(chat.messages.first.get_by_role("alert")).to_have_text("This file cannot be downloaded.")
+        await world.browser.save_screenshot("files-refused")
+        world.emulator.clock.advance(LONG_ENOUGH_SECONDS)
+        await expect(chat.status).to_have_text("completed")
+        _, made = await download(page, chat.messages.last.get_by_role("link"))
+        assert made == RANKED.encode()
+
+
 async def test_a_user_sees_how_far_an_upload_is_and_takes_it_back(tmp_path: Path) -> None:
     async with running_world("relay", tmp_path) as world:
         page = world.browser.page

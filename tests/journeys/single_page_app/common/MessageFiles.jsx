@@ -1,5 +1,5 @@
 import { useState } from "react";
-import { filesIn, newContentUrl } from "./files.js";
+import { downloadUrl, filesIn, newContentUrl } from "./files.js";
 
 /** The files of a message: its images, those that it attaches or that a run made, and those that it cites. */
 export function MessageFiles({ message }) {
@@ -36,14 +36,22 @@ function Image({ file: { id, filename, contentUrl } }) {
 
 /** A link to a file. The page may have been read long ago, so it asks for an address when it is followed. */
 function Download({ file: { id, filename, contentUrl } }) {
+  const [problem, setProblem] = useState(null);
   if (contentUrl === null) return filename;
   const onClick = async (event) => {
     event.preventDefault();
-    location.assign(await newContentUrl(id)); // a download, so the page stays
+    try {
+      location.assign(await downloadUrl(id)); // a download, so the page stays
+    } catch (error) {
+      setProblem(error.message);
+    }
   };
   return (
-    <a href={contentUrl} onClick={onClick} download>
-      {filename}
-    </a>
+    <>
+      <a href={contentUrl} onClick={onClick} download>
+        {filename}
+      </a>
+      {problem && <p role="alert">{problem}</p>}
+    </>
   );
 }

@@ -68,3 +68,11 @@ export async function newContentUrl(fileId) {
   const { data } = await execute({ query, variables: { id: fileId } });
   return data?.file?.contentUrl ?? null;
 }
+
+/** A new address of a content that can be read. Throws otherwise: an upstream may keep what was sent to itself. */
+export async function downloadUrl(fileId) {
+  const url = await newContentUrl(fileId);
+  const response = url && (await fetch(url, { method: "HEAD" }));
+  if (!response?.ok) throw new Error("This file cannot be downloaded.");
+  return url;
+}
