@@ -30,7 +30,7 @@ from gateway.emulator.runs.item_texts import latest_outputs, unanswered_calls, u
 from gateway.emulator.runs.lifecycle import early_end_events, timed_events
 from gateway.emulator.runs.response_timeline import script_for_response
 from gateway.emulator.runs.schedule import timeline_from_script
-from gateway.emulator.runs.script import model_may_answer, script_after_outputs, script_at_start
+from gateway.emulator.runs.script import SCENARIOS_WITH_OUTPUTS, model_may_answer, script_after_outputs, script_at_start
 from gateway.emulator.state.response_state import context_items, first_progress, progress_of
 from gateway.emulator.state.run_timelines import apply_due_events, replace_pending_events, start_response
 from gateway.emulator.state.store import Store
@@ -173,7 +173,7 @@ def _start(call: ApiCall, response: Response, context: Sequence[JsonObject]) -> 
         start_response(call.store, call.partition, response, ())
         call.runs_for_model.append(response.run)
         return response
-    outputs = latest_outputs(context)
+    outputs = latest_outputs(context) if script_input.scenario in SCENARIOS_WITH_OUTPUTS else ()
     script = script_after_outputs(script_input, outputs) if outputs else script_at_start(script_input)
     store_made_files(call, script)
     timeline = timeline_from_script(script_for_response(script), call.now, call.store.new_id)

@@ -49,6 +49,8 @@ from gateway.emulator.runs.function_arguments import arguments_from_schema
 SCENARIO_KEY = "emulator"
 SCENARIOS = ("fail", "rate_limit", "incomplete", "slow", "stuck", "tool_error", "refusal", "image")
 FOUNDRY_SCENARIOS = (*SCENARIOS, "approval")
+SCENARIOS_WITH_OUTPUTS = (None, "slow", "approval")
+"""The scenarios in which a client may be waited for, so that its outputs are answered."""
 
 _MAX_PASSAGES = 5
 
