@@ -22,6 +22,7 @@ from gateway.config import BadSettingsError, Settings, load_settings
 from gateway.process_memory import return_memory_until, tune_garbage_collector
 from gateway.settings.setting_types import Profile, ProfileSetting
 from gateway.telemetry.logs import configure_logging
+from gateway.worker_link import WorkerLink
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if arguments.command == "ledger":
             return asyncio.run(cli_ledger.run_ledger_command(arguments, settings))
-        return asyncio.run(_run(arguments, settings))
+        return asyncio.run(_run(arguments, settings, sys.argv[1:] if argv is None else argv))
     except BadSettingsError as error:
         return print_faults(error.faults)
     except CannotStartError as error:
@@ -103,19 +104,24 @@ def _print_schema() -> int:
     return 0
 
 
-async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+async def _run(arguments: argparse.Namespace, settings: Settings, program_arguments: Sequence[str]) -> int:
     stop = _stop_event_on_signals()
+    link = WorkerLink.from_environment()
     async with AsyncExitStack() as stack:
         if arguments.command == "demo":
             await _start_demo(stack, settings, arguments)
         elif arguments.command == "serve":
-            await _start_gateway(stack, settings)
+            await _start_gateway(stack, settings, link, program_arguments)
         else:
             await _start_emulator(stack, settings)
+        if link is not None:
+            link.stop_without_supervisor(stop)
+            link.announce_ready()
         tune_garbage_collector()
         sys.setswitchinterval(SWITCH_SECONDS)
         await return_memory_until(stop)
-        _print("Stopping.")
+        if link is None:
+            _print("Stopping.")
     return 0
 
 
@@ -186,11 +192,21 @@ def _database_errors() -> Iterator[None]:
         raise CannotStartError(f"GATEWAY_DATABASE_URL: the database cannot be used: {error}") from None
 
 
-async def _start_gateway(stack: AsyncExitStack, settings: Settings) -> None:
+async def _start_gateway(
+    stack: AsyncExitStack, settings: Settings, link: WorkerLink | None, program_arguments: Sequence[str]
+) -> None:
     if settings.upstream_url is None:
         raise BadSettingsError([config.describe_fault("upstream_url", None)])
     config.check_sign_in(settings, needs_database=True)
-    gateway_url = await stack.enter_async_context(_gateway(settings))
+    if link is not None:
+        from gateway.cli_workers import to_worker_settings  # noqa: PLC0415 - see the module's docstring
+
+        await stack.enter_async_context(_gateway(to_worker_settings(settings), link=link))
+        return
+    if settings.gateway_workers > 1:
+        gateway_url = await stack.enter_async_context(_workers(settings, program_arguments))
+    else:
+        gateway_url = await stack.enter_async_context(_gateway(settings))
     graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.is_on("gateway_graphiql") else ""
     _print(f"""\
 Threads gateway over {settings.upstream_url.partition("?")[0]} (dialect {settings.upstream_dialect}).
@@ -236,7 +252,9 @@ def _shown_demo_key(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def _gateway(settings: Settings, ledger: Ledger | None = None) -> AsyncIterator[str]:
+async def _gateway(
+    settings: Settings, ledger: Ledger | None = None, link: WorkerLink | None = None
+) -> AsyncIterator[str]:
     from gateway.compose import DOCUMENT_FILES, build_gateway_app  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - see the module's docstring
     from gateway.server.documents.manifest import ManifestError  # noqa: PLC0415 - see the module's docstring
@@ -249,7 +267,7 @@ async def _gateway(settings: Settings, ledger: Ledger | None = None) -> AsyncIte
         on_hangup = _log_hangup if files is None else files.request_reload
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
         with _database_errors():
-            async with _metrics(settings, app), _serve_part("gateway", settings, app) as url:
+            async with _metrics(settings, app, link), _serve_part("gateway", settings, app, link) as url:
                 yield url
     except KeyFileError as error:
         raise CannotStartError(f"UPSTREAM_API_KEY_FILE: {error}") from None
@@ -257,6 +275,24 @@ async def _gateway(settings: Settings, ledger: Ledger | None = None) -> AsyncIte
         raise CannotStartError(f"GATEWAY_DOCUMENTS: {error}") from None
     except TracingSettingsError as error:
         raise CannotStartError(str(error)) from None
+
+
+@asynccontextmanager
+async def _workers(settings: Settings, program_arguments: Sequence[str]) -> AsyncIterator[str]:
+    """Run several workers behind one address."""
+    from gateway.cli_workers import running_workers  # noqa: PLC0415 - see the module's docstring
+    from gateway.supervisor import WorkerFailedError  # noqa: PLC0415 - see the module's docstring
+
+    workers = running_workers(settings, program_arguments, _print)
+    try:
+        with _address_errors("GATEWAY", settings.gateway_host, settings.gateway_port):
+            url = await workers.__aenter__()
+    except WorkerFailedError as error:
+        raise CannotStartError(str(error)) from None
+    try:
+        yield url
+    finally:
+        await workers.__aexit__(None, None, None)
 
 
 @asynccontextmanager
@@ -278,7 +314,7 @@ async def _emulator(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _metrics(settings: Settings, app: web.Application) -> AsyncIterator[None]:
+async def _metrics(settings: Settings, app: web.Application, link: WorkerLink | None) -> AsyncIterator[None]:
     """Serve the metrics of a gateway, if there are any."""
     if settings.gateway_metrics_port is None:
         yield
@@ -286,11 +322,12 @@ async def _metrics(settings: Settings, app: web.Application) -> AsyncIterator[No
     from gateway.telemetry.metrics_site import METRICS, serving_metrics  # noqa: PLC0415 - see the module's docstring
 
     host, port = settings.gateway_metrics_host, settings.gateway_metrics_port
-    site = serving_metrics(app[METRICS], host, port)
+    site = serving_metrics(app[METRICS], host, port, path=None if link is None else link.metrics_path)
     with _address_errors("GATEWAY_METRICS", host, port):
         url = await site.__aenter__()
     try:
-        _print(f"Metrics at {url}")
+        if link is None:
+            _print(f"Metrics at {url}")
         yield
     finally:
         await site.__aexit__(None, None, None)
@@ -308,7 +345,9 @@ def _address_errors(setting: str, host: str, port: int) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _serve_part(part: str, settings: Settings, app: web.Application) -> AsyncIterator[str]:
+async def _serve_part(
+    part: str, settings: Settings, app: web.Application, link: WorkerLink | None = None
+) -> AsyncIterator[str]:
     """Serve `part`, gateway or emulator, on its address; raises `CannotStartError` if the address cannot be used."""
     from gateway.server.app import listening  # noqa: PLC0415 - see the module's docstring
     from gateway.server.sockets.connection_limits import raise_file_limit  # noqa: PLC0415 - see the module's docstring
@@ -321,6 +360,7 @@ async def _serve_part(part: str, settings: Settings, app: web.Application) -> As
         port,
         drain_seconds=settings.gateway_drain_seconds,
         shutdown_seconds=settings.gateway_shutdown_seconds,
+        sockets=None if link is None else link.open_sockets(),
     )
     with _address_errors(part.upper(), host, port):
         url = await server.__aenter__()

@@ -43,6 +43,7 @@ REDIS_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith
 EMULATOR_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("emulator_"))
 
 _EXCLUDED_FROM_DEMO = {
+    "gateway_workers",
     "upstream_url",
     "upstream_api_version",
     "upstream_api_key",
@@ -59,11 +60,10 @@ _LEDGER_SETTINGS = (
 )
 
 COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "demo": (
-        *GATEWAY_SETTINGS,
-        *REDIS_SETTINGS,
-        *(name for name in UPSTREAM_SETTINGS if name not in _EXCLUDED_FROM_DEMO),
-        *EMULATOR_SETTINGS,
+    "demo": tuple(
+        name
+        for name in (*GATEWAY_SETTINGS, *REDIS_SETTINGS, *UPSTREAM_SETTINGS, *EMULATOR_SETTINGS)
+        if name not in _EXCLUDED_FROM_DEMO
     ),
     "serve": (*GATEWAY_SETTINGS, *REDIS_SETTINGS, *UPSTREAM_SETTINGS),
     "emulator": (*EMULATOR_SETTINGS, "gateway_log_level", "gateway_log_format", "gateway_shutdown_seconds"),

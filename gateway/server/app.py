@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -21,7 +22,7 @@ from gateway.server.http.refusals import Refusal
 from gateway.server.http.request_reader import request_id_from
 from gateway.server.sockets.connection import SERVER_NAME
 from gateway.server.sockets.connection_limits import ConnectionLimits
-from gateway.server.sockets.listener import Listener
+from gateway.server.sockets.listener import Listener, bind_sockets
 from gateway.telemetry.request_ids import REQUEST_ID_HEADER
 
 _logger = logging.getLogger(__name__)
@@ -87,8 +88,9 @@ async def listening(
     *,
     drain_seconds: float = 0.0,
     shutdown_seconds: float = 0.0,
+    sockets: Sequence[socket.socket] | None = None,
 ) -> AsyncIterator[str]:
-    """Serve an application on an address.
+    """Serve an application on an address, or on `sockets` that listen already.
 
     At the end, `/readyz` says for `drain_seconds` that this process is stopping, so that a load balancer looks for
     another one; requests are still served, and each response closes its connection. Then operations in flight get
@@ -113,7 +115,7 @@ async def listening(
         await runner.setup()
         limits = app.get(CONNECTION_LIMITS) or ConnectionLimits()
         listener = Listener(cast("web.Server", runner.server), limits, app.get(UNFINISHED_BYTES))
-        yield _base_url(*await listener.listen(host, port))
+        yield base_url(*listener.listen(await bind_sockets(host, port) if sockets is None else sockets))
     finally:
         if OPERATION_TASKS in app:
             await app[OPERATION_TASKS].drain(drain_seconds)
@@ -137,7 +139,8 @@ async def _complete_headers(request: web.Request, response: web.StreamResponse) 
         response.headers["Connection"] = "close"
 
 
-def _base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int) -> str:
+    """Return the URL of an address for a person on this machine."""
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - shown, not bound
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 

@@ -31,6 +31,9 @@ class GatewaySettings(SettingGroup):
 
     gateway_host: Host = Field(default="127.0.0.1", description="Address that the gateway listens on.")
     gateway_port: Port = Field(default=8000, description="Port that the gateway listens on; 0 takes a free one.")
+    gateway_workers: Annotated[int, expects("an integer from 1 to 64", ge=1, le=64)] = Field(
+        default=1, description="Number of processes that `serve` runs behind the one port; see Workers."
+    )
     gateway_profile: Annotated[
         Profile, BeforeValidator(str.lower), expects("development, with the next four settings on, or production")
     ] = Field(

@@ -29,6 +29,7 @@ BAD_VALUES = {
     "gateway_port": ("65536", "a port from 0 (any free one) to 65535"),
     "gateway_metrics_host": ("a b", "a host name or an IP address"),
     "gateway_metrics_port": ("65536", "a port from 0 (any free one) to 65535"),
+    "gateway_workers": ("0", "an integer from 1 to 64"),
     "gateway_profile": ("staging", "development, with the next four settings on, or production"),
     "gateway_introspection": ("maybe", "true or false"),
     "gateway_suggestions": ("maybe", "true or false"),

@@ -78,11 +78,13 @@ async def test_requests_in_flight_are_finished_while_readiness_turns_503_at_once
         assert await exit_status(process) == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
 async def test_no_request_fails_if_the_load_balancer_has_time_to_notice(
-    upstream: SlowUpstream, session: aiohttp.ClientSession
+    upstream: SlowUpstream, session: aiohttp.ClientSession, workers: str
 ) -> None:
     """Eight clients send until the readiness has turned, as a load balancer would let them."""
-    arguments = ("serve", "--port", "0", "--upstream-url", upstream.url, "--drain-seconds", "2", "--cache", "false")
+    options = ("--drain-seconds", "2", "--cache", "false", "--workers", workers)
+    arguments = ("serve", "--port", "0", "--upstream-url", upstream.url, *options)
     upstream.let.set()
     statuses: list[int] = []
     served_after_signal = asyncio.Event()

@@ -1,5 +1,8 @@
 """The listeners that a test starts, so that it can wait for their connections to end."""
 
+import socket
+from collections.abc import Sequence
+
 import pytest
 
 from gateway.server import app as server_app
@@ -11,9 +14,9 @@ def record_listeners(patch: pytest.MonkeyPatch) -> list[Listener]:
     made: list[Listener] = []
 
     class RecordedListener(Listener):
-        async def listen(self, host: str, port: int) -> tuple[str, int]:
+        def listen(self, sockets: Sequence[socket.socket]) -> tuple[str, int]:
             made.append(self)
-            return await super().listen(host, port)
+            return super().listen(sockets)
 
     patch.setattr(server_app, "Listener", RecordedListener)
     return made

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -27,6 +28,22 @@ ACCEPTS_PER_TURN = 32
 
 PAUSE_SECONDS = 0.1
 """Pause after a connection could not be accepted, most often because the process has too many open files."""
+
+
+async def bind_sockets(host: str, port: int) -> list[socket.socket]:
+    """Open sockets that listen on an address; a name may have several. Port 0 takes a free one.
+
+    Raises:
+        OSError: The address cannot be used.
+    """
+    # asyncio resolves the name and binds its addresses. It would log each failure to accept with a traceback.
+    bound = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port, start_serving=False)
+    sockets = [each.dup() for each in bound.sockets]
+    bound.close()
+    for each in sockets:
+        each.setblocking(False)
+        each.listen(BACKLOG)
+    return sockets
 
 
 class Listener:
@@ -51,25 +68,17 @@ class Listener:
         """Count the connections."""
         return len(self._connections)
 
-    async def listen(self, host: str, port: int) -> tuple[str, int]:
-        """Accept connections on an address.
+    def listen(self, sockets: Sequence[socket.socket]) -> tuple[str, int]:
+        """Accept connections on sockets, which are closed at the end. Other processes may accept on them too.
 
         Returns:
-            The address of the first socket, with the port that was taken.
-
-        Raises:
-            OSError: The address cannot be used.
+            The address of the first socket, with its port.
         """
         loop = asyncio.get_running_loop()
-        # asyncio resolves the name and binds its addresses. It would log each failure to accept with a traceback.
-        bound = await loop.create_server(asyncio.Protocol, host, port, start_serving=False)
-        self._sockets = [each.dup() for each in bound.sockets]
-        bound.close()
-        for each in self._sockets:
-            each.setblocking(False)
-            each.listen(BACKLOG)
+        self._sockets = list(sockets)
+        for each in sockets:
             loop.add_reader(each, self.accept, each)
-        address: tuple[str, int] = self._sockets[0].getsockname()[:2]
+        address: tuple[str, int] = sockets[0].getsockname()[:2]
         return address
 
     def accept(self, listening: socket.socket) -> None:

@@ -20,7 +20,7 @@ from gateway.server.sockets.fair_reads import (
     FairReads,
     ReadAllowance,
 )
-from gateway.server.sockets.listener import Listener
+from gateway.server.sockets.listener import Listener, bind_sockets
 
 FLOODS = 20
 FLOOD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
@@ -103,7 +103,7 @@ async def port() -> AsyncIterator[int]:
     runner = web.AppRunner(app)
     await runner.setup()
     listener = Listener(cast("web.Server", runner.server), ConnectionLimits())
-    _, port = await listener.listen("127.0.0.1", 0)
+    _, port = listener.listen(await bind_sockets("127.0.0.1", 0))
     yield port
     await listener.close(0)
     await runner.cleanup()

@@ -17,7 +17,7 @@ from gateway.server.sockets.connection_limits import (
     raise_file_limit,
     read_file_limit,
 )
-from gateway.server.sockets.listener import Listener
+from gateway.server.sockets.listener import Listener, bind_sockets
 from tests.support.subscription_gateway import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -43,7 +43,7 @@ async def opened() -> AsyncIterator[OpenListener]:
     runner = web.AppRunner(web.Application())
     await runner.setup()
     listener = Listener(cast("web.Server", runner.server), ConnectionLimits(max_connections=2))
-    _, port = await listener.listen("127.0.0.1", 0)
+    _, port = listener.listen(await bind_sockets("127.0.0.1", 0))
     yield OpenListener(listener, port)
     await listener.close(0)
     await runner.cleanup()
