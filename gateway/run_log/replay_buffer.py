@@ -219,6 +219,11 @@ class EventReader:
             index = self._buffer.end_index
         self._next_index = self._first_index = index
 
+    def start_behind(self, change: Change) -> None:
+        """Start with a change that tells the reader that all further ones follow, then as `start_reading`."""
+        self.start_reading()
+        self._prelude = (self._buffer.source.present_event(change, resumable=True), *self._prelude)
+
     def resume_after(self, number: int | None, cursor: str) -> bool:
         """Start behind entry `number`.
 

@@ -16,7 +16,7 @@ from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogUnavail
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.telemetry.rare_warning import RareWarning
 from schema.contract.errors import GatewayError
-from schema.contract.run_events import Change, Provenance
+from schema.contract.run_events import Change, LaggedChange, Provenance
 
 _logger = logging.getLogger(__name__)
 
@@ -81,6 +81,9 @@ class ViewerHub:
     async def follow(self, name: LogName, after: str | None = None) -> EventReader:
         """Return a new reader of a list, behind the cursor `after` or at the end.
 
+        At the end, it begins with a `LaggedChange` of nothing skipped: the list that is read after it lacks no change
+        that is not told.
+
         Raises:
             GatewayError: The cursor is of another log, or the gateway stops.
         """
@@ -95,7 +98,7 @@ class ViewerHub:
             await reader.aclose()
             raise
         if after is None or position is None:
-            reader.start_reading()
+            reader.start_behind(LaggedChange(0))
         else:
             reader.resume_after(mirror.entry_number_from_position(position), after)
         return reader

@@ -124,9 +124,9 @@ class ViewerApi(Protocol):
         """Follow the changes of the principal's list.
 
         The feed has events of `ThreadChange`, `ThreadRemovedChange`, `StatusChange` (its run has a `thread_id`),
-        `FaultChange` and `LaggedChange`. Without a cursor it begins with the changes from now on: what is there
-        already is listed. If the log no longer holds the position of the cursor, the feed starts with a `FaultChange`
-        of code `CURSOR_EXPIRED`.
+        `FaultChange` and `LaggedChange`. Without a cursor it begins with a `LaggedChange` of nothing skipped, and goes
+        on with the changes from then on: what is there already is listed. If the log no longer holds the position of
+        the cursor, the feed starts with a `FaultChange` of code `CURSOR_EXPIRED`.
 
         Raises:
             GatewayError: One that the class names, or `BAD_USER_INPUT` for a text that is no cursor of this log.

@@ -147,7 +147,10 @@ class StreamError(RunLogEvent):
     final: bool = plain_field("False if the lost data can still be read.")
 
 
-@strawberry.type(description="The subscriber was too slow and missed events. The present state follows.")
+@strawberry.type(
+    description="The subscriber was too slow and missed events. The present state follows. `viewerEvents` without "
+    "`after` begins with one of 0 skipped events: the list that is queried from then on lacks nothing that is not told."
+)
 class Lagged(RunLogEvent):
     """Made of `LaggedChange`."""
 

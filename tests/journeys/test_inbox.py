@@ -65,4 +65,4 @@ async def test_a_waiting_run_is_told_once_and_leaves_when_answered_or_expired(
             assert [count_waits(reader, run) for run in (answered, expiring)] == [1, 1]
             emulator.clock.advance(EXPIRY_SECONDS)
             await eventually_equal(lambda: list_waiting(ann), nothing)
-            assert (stranger.events, stranger.errors) == ([], None)
+            assert (stranger.events, stranger.errors) == ([{"type": "Lagged"}], None)

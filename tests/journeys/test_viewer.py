@@ -39,6 +39,7 @@ EVENTS = """subscription { viewerEvents {
   __typename
   ... on ThreadChanged { thread { id title isArchived } }
   ... on ThreadRemoved { deletedId }
+  ... on Lagged { skipped }
 } }"""
 
 
@@ -144,6 +145,7 @@ async def test_another_callers_list_title_and_events_are_their_own(gateway: Gate
 
 async def test_another_page_of_the_same_caller_moves_along(gateway: Gateway, emulator: Emulator) -> None:
     async with following(gateway, EVENTS, headers={"Authorization": gateway.credential}) as page:
+        assert await page.event() == {"__typename": "Lagged", "skipped": 0}
         thread_id = await create(gateway, emulator, "Tea")
         assert await page.event() == {
             "__typename": "ThreadChanged",

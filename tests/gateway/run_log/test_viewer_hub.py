@@ -81,9 +81,18 @@ async def read(reader: EventReader, count: int = 1) -> list[str]:
     return found
 
 
+async def begin(hub: ViewerHub, name: LogName) -> EventReader:
+    """Follow a list from now on, which is told first."""
+    reader = await hub.follow(name)
+    first = reader.poll_event()
+    assert first is not None
+    assert first.change == LaggedChange(0)
+    return reader
+
+
 async def test_a_reader_begins_with_the_changes_from_now_on_of_all_processes(hub: ViewerHub, other: ViewerHub) -> None:
     await hub.publish(LIST, [changed("before")])
-    reader = await hub.follow(LIST)
+    reader = await begin(hub, LIST)
     assert reader.poll_event() is None
     await other.publish(LIST, [changed("one"), changed("two")])
     await other.publish(OTHERS, [changed("another's")])
@@ -93,7 +102,7 @@ async def test_a_reader_begins_with_the_changes_from_now_on_of_all_processes(hub
 
 
 async def test_a_reader_goes_on_behind_its_cursor_at_any_process(hub: ViewerHub, other: ViewerHub) -> None:
-    reader = await hub.follow(LIST)
+    reader = await begin(hub, LIST)
     await hub.publish(LIST, [changed("one")])
     cursor = (await anext(reader)).cursor
     await reader.aclose()
@@ -101,6 +110,15 @@ async def test_a_reader_goes_on_behind_its_cursor_at_any_process(hub: ViewerHub,
     await hub.publish(LIST, [changed("two")])
     resumed = await other.follow(LIST, cursor)
     assert await read(resumed) == ["two"]
+
+
+async def test_a_reader_goes_on_behind_its_beginning(hub: ViewerHub, other: ViewerHub) -> None:
+    await hub.publish(LIST, [changed("before")])
+    reader = await hub.follow(LIST)
+    cursor = (await anext(reader)).cursor
+    await reader.aclose()
+    await hub.publish(LIST, [changed("one")])
+    assert await read(await other.follow(LIST, cursor)) == ["one"]
 
 
 @pytest.mark.parametrize("cursor", ["garbage", ""])
@@ -111,7 +129,7 @@ async def test_a_text_that_is_no_cursor_is_refused(hub: ViewerHub, cursor: str) 
 
 
 async def test_another_s_cursor_is_refused(hub: ViewerHub) -> None:
-    reader = await hub.follow(OTHERS)
+    reader = await begin(hub, OTHERS)
     await hub.publish(OTHERS, [changed("one")])
     cursor = (await anext(reader)).cursor
     with pytest.raises(GatewayError) as refused:
@@ -120,7 +138,7 @@ async def test_another_s_cursor_is_refused(hub: ViewerHub) -> None:
 
 
 async def test_a_cursor_that_is_too_old_is_told_so(frail: FrailLog, hub: ViewerHub) -> None:
-    reader = await hub.follow(LIST)
+    reader = await begin(hub, LIST)
     await hub.publish(LIST, [changed("one")])
     cursor = (await anext(reader)).cursor
     await reader.aclose()
@@ -132,7 +150,7 @@ async def test_a_cursor_that_is_too_old_is_told_so(frail: FrailLog, hub: ViewerH
 
 async def test_a_reader_that_is_too_slow_is_told_how_much_it_missed(shared: MemoryLog) -> None:
     hub = ViewerHub(shared, limits=ReplayBufferLimits(entries=2))
-    reader = await hub.follow(LIST)
+    reader = await begin(hub, LIST)
     await hub.publish(LIST, [changed(str(number)) for number in range(5)])
     await until(lambda: reader.buffer.end_index == 5)
     change = (await anext(reader)).change
@@ -143,7 +161,7 @@ async def test_a_reader_that_is_too_slow_is_told_how_much_it_missed(shared: Memo
 async def test_without_the_shared_log_a_process_tells_its_own_and_later_that_something_was_missed(
     frail: FrailLog, hub: ViewerHub, other: ViewerHub, sleeper: Sleeper
 ) -> None:
-    reader = await hub.follow(LIST)
+    reader = await begin(hub, LIST)
     await other.publish(LIST, [changed("one")])
     assert await read(reader) == ["one"]
     frail.is_cut_off = True
@@ -164,7 +182,7 @@ async def test_without_the_shared_log_a_process_tells_its_own_and_later_that_som
 async def test_a_return_to_an_empty_log_tells_that_something_was_missed_too(
     frail: FrailLog, hub: ViewerHub, sleeper: Sleeper
 ) -> None:
-    reader = await hub.follow(LIST)
+    reader = await begin(hub, LIST)
     frail.is_cut_off = True
     await hub.publish(LIST, [changed("one")])
     assert await read(reader) == ["one"]
@@ -186,12 +204,12 @@ async def test_what_nobody_follows_is_lost_with_the_log_and_never_raises(
 
 
 async def test_readers_can_be_ended_and_come_again(hub: ViewerHub) -> None:
-    reader, stranger = await hub.follow(LIST), await hub.follow(OTHERS)
+    reader, stranger = await begin(hub, LIST), await begin(hub, OTHERS)
     hub.end_readers(LIST, GatewayError(ErrorCode.UNAUTHENTICATED, "no"))
     hub.end_readers(LIST, GatewayError(ErrorCode.UNAUTHENTICATED, "no"))
     with pytest.raises(GatewayError, match="no"):
         await anext(reader)
-    again = await hub.follow(LIST)
+    again = await begin(hub, LIST)
     await reader.aclose()
     await hub.publish(LIST, [changed("one")])
     await hub.publish(OTHERS, [changed("two")])
@@ -199,7 +217,7 @@ async def test_readers_can_be_ended_and_come_again(hub: ViewerHub) -> None:
 
 
 async def test_a_hub_that_stops_ends_all_readers_and_takes_no_more(hub: ViewerHub) -> None:
-    reader = await hub.follow(LIST)
+    reader = await begin(hub, LIST)
     await hub.close()
     for failing in (anext(reader), hub.follow(LIST)):
         with pytest.raises(GatewayError) as stopped:

@@ -15,7 +15,7 @@ from gateway.run_log.store.memory_log import MemoryLog
 from gateway.run_log.viewer_hub import ViewerHub
 from gateway.viewer.record_keeper import RecordKeeper
 from gateway.viewer.record_owners import RecordOwners
-from schema.contract.run_events import StatusChange, ThreadChange, ThreadRemovedChange
+from schema.contract.run_events import LaggedChange, StatusChange, ThreadChange, ThreadRemovedChange
 from schema.contract.thread_records import KeysetWindow, RecordFilter, RecordOrder
 
 UPSTREAM = UpstreamIdentity("http://upstream.test")
@@ -43,8 +43,10 @@ class Kept:
         return {record.thread_id: record.title for record in page.items}
 
     async def follow(self) -> EventReader:
-        """Follow the owner's list."""
-        return await self.hub.follow(self.owners.to_log_name(self.ann))
+        """Follow the owner's list, behind the event that says so."""
+        reader = await self.hub.follow(self.owners.to_log_name(self.ann))
+        assert (await anext(reader)).change == LaggedChange(0)
+        return reader
 
 
 @asynccontextmanager
