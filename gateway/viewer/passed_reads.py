@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from gateway.ledger.record_store import WrittenRecord
 from gateway.ledger.search_words import MAX_TEXT_LENGTH, to_text_digest
@@ -21,6 +21,13 @@ from gateway.viewer.seen_objects import (
     to_ms,
 )
 from schema.contract.wire import MessageObject, RunObject, ThreadObject
+
+
+class OnWritten(Protocol):
+    """Is called with an object that is written."""
+
+    def __call__(self, key: RecordKey, object_id: str, fingerprint: int, *, is_first: bool) -> None:
+        """Take its record, its id, and what it says."""
 
 
 class PassedRead(NamedTuple):
@@ -52,9 +59,9 @@ def new_in_read(
     read: PassedRead,
     written: Mapping[RecordKey, WrittenRecord],
     is_known: Callable[[RecordKey, PassedObject], bool],
-    on_written: Callable[[RecordKey, PassedObject], None],
+    on_written: OnWritten,
 ) -> Iterator[SeenObject]:
-    """Return the sightings of objects that say more than is known or written. `on_written` gets those that are written.
+    """Return the sightings of objects that say more than is written or known. `on_written` gets those that are written.
 
     A message is written if its text is, by its digest. Its thread's record must have been told of it too: of its time,
     and of the first message, so that no other gives the title.
@@ -66,11 +73,13 @@ def new_in_read(
         if thread_id != key.thread_id:
             key = RecordKey(read.owner, thread_id)
             record = written.get(key)
-        if record is not None and is_known(key, passed):
-            continue
-        if record is not None and _is_written(item, record, is_first=is_first):
-            on_written(key, passed)
-        elif isinstance(item, ThreadObject):
+        if record is not None and (fingerprint := fingerprint_from(item)) is not None:
+            if _is_written(item, record, is_first=is_first):
+                on_written(key, item.id, fingerprint, is_first=is_first)
+                continue
+            if is_known(key, passed):
+                continue
+        if isinstance(item, ThreadObject):
             yield seen_thread(read.owner, item, read.seen_at_ms)
         elif isinstance(item, RunObject):
             yield seen_run(read.owner, thread_id, item, read.seen_at_ms)
@@ -79,7 +88,7 @@ def new_in_read(
 
 
 def _is_written(item: ThreadObject | MessageObject | RunObject, record: WrittenRecord, *, is_first: bool) -> bool:
-    if isinstance(item, RunObject) or fingerprint_from(item) is None:
+    if isinstance(item, RunObject):
         return False
     created_at_ms = to_ms(item.created_at)
     if created_at_ms is not None and not record.created_at_ms <= created_at_ms <= record.last_activity_at_ms:

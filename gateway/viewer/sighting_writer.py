@@ -17,8 +17,8 @@ from gateway.ledger.sightings import RecordKey, RecordOwner, SeenMessage, Sighti
 from gateway.telemetry.rare_warning import RareWarning
 from gateway.viewer.known_objects import KnownObjects
 from gateway.viewer.passed_reads import PassedRead, messages_in_reads, new_in_read
-from gateway.viewer.pending_sightings import PendingSightings, SightingBatch, object_id_from
-from gateway.viewer.seen_objects import PassedObject, SeenObject, fingerprint_from
+from gateway.viewer.pending_sightings import PendingSightings, SightingBatch
+from gateway.viewer.seen_objects import PassedObject, SeenObject
 
 _logger = logging.getLogger(__name__)
 
@@ -250,12 +250,10 @@ class SightingWriter:
         """Return whether all that an object says was written a moment ago."""
         return self._known.has_all(key.owner, (passed,))
 
-    def _on_found(self, key: RecordKey, passed: PassedObject) -> None:
-        """Remember an object that was found to be written, unless its thread was dropped meanwhile."""
-        thread_id, item, is_first = passed
-        fingerprint = fingerprint_from(item)
-        if fingerprint is not None and thread_id not in self._dropped_in_flight:
-            self._known.add(key, item.id, fingerprint, is_first=is_first)
+    def _on_found(self, key: RecordKey, object_id: str, fingerprint: int, *, is_first: bool) -> None:
+        """Remember an object that is written, unless its thread was dropped meanwhile."""
+        if key.thread_id not in self._dropped_in_flight:
+            self._known.add(key, object_id, fingerprint, is_first=is_first)
 
     def _add(self, seen: SeenObject, ownerless_since: float | None = None) -> None:
         if not self._pending.add(seen, ownerless_since):
@@ -288,9 +286,9 @@ class SightingWriter:
         """Remember what was written, but for threads that were dropped meanwhile."""
         for sighting_id, pending in batch.items():
             key, sighting, fingerprint = sighting_id.key, pending.seen.sighting, pending.seen.fingerprint
-            if fingerprint is not None and key not in changes.unowned and key.thread_id not in self._dropped_in_flight:
+            if fingerprint is not None and key not in changes.unowned:
                 is_first = isinstance(sighting, SeenMessage) and sighting.is_first
-                self._known.add(key, object_id_from(sighting), fingerprint, is_first=is_first)
+                self._on_found(key, sighting_id.object_id, fingerprint, is_first=is_first)
 
     def _keep_ownerless(self, batch: SightingBatch, changes: RecordChanges) -> int:
         """Let the sightings wait again whose thread may become the user's. Returns their number."""

@@ -9,7 +9,7 @@ from gateway.ledger.search_words import to_text_digest
 from gateway.ledger.sightings import CredentialOwner, RecordKey
 from gateway.viewer.passed_reads import PassedRead, messages_in_reads, new_in_read
 from gateway.viewer.pending_sightings import object_id_from
-from gateway.viewer.seen_objects import PassedObject
+from gateway.viewer.seen_objects import PassedObject, fingerprint_from
 from schema.contract.keys import ThreadKey
 from schema.contract.kinds import THREADS, MessagePageKey, RunPageKey
 from schema.contract.paging import Window
@@ -39,9 +39,12 @@ def new(passed: PassedRead, record: WrittenRecord | None, known: frozenset[str] 
         assert key == KEY
         return passed[1].id in known
 
-    seen = new_in_read(
-        passed, {} if record is None else {KEY: record}, is_known, lambda _, passed: written.append(passed[1].id)
-    )
+    def on_written(key: RecordKey, object_id: str, fingerprint: int, *, is_first: bool) -> None:
+        assert (object_id, fingerprint, is_first) in found_in_read
+        written.append(object_id)
+
+    found_in_read = [(item.id, fingerprint_from(item), is_first) for _, item, is_first in passed.objects]
+    seen = new_in_read(passed, {} if record is None else {KEY: record}, is_known, on_written)
     found = [object_id_from(each.sighting) for each in seen]
     assert sorted([*found, *written, *(known if record is not None else ())]) == sorted(
         item.id for _, item, _ in passed.objects
