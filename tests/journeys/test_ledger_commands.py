@@ -345,7 +345,10 @@ async def test_the_owners_of_threads_outlive_the_gateway(emulator: Emulator, ope
 
 async def test_the_records_of_a_changed_key_move_to_its_new_viewer(emulator: Emulator, operator: Operator) -> None:
     who, listed = "{ viewer { id } }", "{ viewer { threads(first: 500) { nodes { title } } } }"
-    create = 'mutation { createThread(input: {title: "Mine"}) { thread { id } } }'
+    search = '{ viewer { threads(first: 5, filter: {text: "moon words"}) { nodes { title } } } }'
+    message = 'messages: [{content: [{text: "Words of the moon"}]}]'
+    fields = "thread { messages { nodes { id } } }"
+    create = f'mutation {{ createThread(input: {{title: "Mine", {message}}}) {{ {fields} }} }}'
     async with running_gateway(emulator.url, gateway_database_url=operator.url) as gateway:
         old, new = {"Authorization": "Bearer old"}, {"Authorization": "Bearer new"}
         for _ in range(3):
@@ -355,8 +358,9 @@ async def test_the_records_of_a_changed_key_move_to_its_new_viewer(emulator: Emu
         assert await operator.run(*moving) == (0, "Records moved: 3.\n", "")
         assert await operator.run(*moving) == (0, "Records moved: 0.\n", "")
         for headers, expected in ((old, []), (new, [{"title": "Mine"}] * 3)):
-            answer = await gateway.execute(listed, headers=headers)
-            assert answer["data"]["viewer"]["threads"]["nodes"] == expected
+            for document in (listed, search):
+                answer = await gateway.execute(document, headers=headers)
+                assert answer["data"]["viewer"]["threads"]["nodes"] == expected
     for arguments, fault in {
         (): "expected both",
         ("--to-viewer", ids[0]): "expected two viewers",

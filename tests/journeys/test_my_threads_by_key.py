@@ -176,6 +176,29 @@ async def test_a_credential_that_the_upstream_refuses_reads_and_stores_nothing(d
         await eventually(lambda: titles(client), ["Mine"])
 
 
+async def test_a_message_that_changed_is_found_by_its_new_words_alone(database_url: str) -> None:
+    text = "Old plan"
+
+    def answer(request: Request) -> ScriptedResponse:
+        if not request.target.partition("?")[0].endswith("/messages"):
+            return response(body={"id": "thread_1", "object": "thread", "created_at": 1})
+        part = {"type": "text", "text": {"value": text, "annotations": []}}
+        message = {"id": "msg_1", "object": "thread.message", "created_at": 1, "role": "user", "content": [part]}
+        return response(body={"object": "list", "data": [message], "has_more": False})
+
+    read = '{ thread(id: "thread_1") { messages(first: 5) { nodes { text } } } }'
+    options = {"gateway_database_url": database_url, "gateway_ledger_deadline_seconds": 5.0}
+    async with scripted_upstream() as upstream, running_gateway(upstream.url, **options) as gateway:
+        upstream.default_response = answer
+        client = KeyClient(gateway, "one")
+        await client.data(read)
+        await eventually(lambda: titles(client, text="old plan"), ["Old plan"])
+        text = "New idea"
+        await client.data(read)
+        await eventually(lambda: titles(client, text="new"), ["New idea"])
+        assert await titles(client, text="plan") == []
+
+
 async def test_a_caller_without_a_credential_is_nobody(emulator: Emulator) -> None:
     async with running_gateway(emulator.url, upstream_anonymous=True) as gateway:
         answer: dict[str, Any] = await gateway.execute(WHO, headers={"Authorization": ""})

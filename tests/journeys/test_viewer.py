@@ -17,6 +17,7 @@ from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import following
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.log_lines import collected_lines
+from tests.support.postgresql import PostgreSQL
 
 COST = {"GraphQL-Cost": "1"}
 OTHER = {"Authorization": "Bearer sk-another"}
@@ -49,12 +50,15 @@ async def emulator() -> AsyncIterator[Emulator]:
         yield emulator
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.full)])
 async def gateway(emulator: Emulator, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
     store: LedgerStore = MemoryStore()
-    if request.param == "sqlite":
-        options = upstream_options(Settings(upstream_url=emulator.url))
-        store = await open_store(f"sqlite:///{tmp_path}/ledger.db", upstream_identity(options))
+    if request.param != "memory":
+        url = f"sqlite:///{tmp_path}/ledger.db"
+        if request.param == "postgresql":
+            server: PostgreSQL = request.getfixturevalue("postgresql")
+            url = server.create_database()
+        store = await open_store(url, upstream_identity(upstream_options(Settings(upstream_url=emulator.url))))
     link = LedgerLink(store, deadline_seconds=5)
     async with running_gateway(emulator.url, ledger=BorrowedLedger(None, link), gateway_cache=True) as gateway:
         yield gateway
