@@ -219,7 +219,7 @@ class MemoryRecordStore:
         return len(found)
 
     async def remove_marks_before(self, removed_at_ms: int) -> int:
-        old = [key for key, at_ms in self._removed.items() if at_ms < removed_at_ms]
+        old = [key for key, at_ms in self._removed.items() if at_ms < removed_at_ms and not self._keeps(key)]
         for key in old:
             del self._removed[key]
         return len(old)

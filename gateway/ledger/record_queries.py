@@ -7,13 +7,12 @@ from typing import Any
 from sqlalchemy import Boolean, ColumnElement, Select, and_, cast, func, literal, literal_column, or_, select, tuple_
 from sqlalchemy.dialects.postgresql import TSQUERY
 
-from gateway.ledger.record_store import MAX_UNFINISHED
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS, WORDS
 from gateway.ledger.removal_marks import ANY_MESSAGE
 from gateway.ledger.search_words import SearchQuery, to_owner_mark
 from schema.contract.thread_records import RecordFilter, RecordOrder, RecordWindow, WaitingRunWindow
 
-_EARLIEST, _LATEST = -(2**62), 2**62
+EARLIEST_MS, _LATEST_MS = -(2**62), 2**62
 
 USAGE_COLUMNS = tuple(
     RUNS.c[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
@@ -73,8 +72,8 @@ def select_usage(owner: str, since_ms: int | None, until_ms: int | None) -> Sele
     """Sum up the tokens of runs that ended in this time."""
     return select(*USAGE_SUMS).where(
         RUNS.c.owner == owner,
-        RUNS.c.ended_at_ms >= (_EARLIEST if since_ms is None else since_ms),
-        RUNS.c.ended_at_ms < (_LATEST if until_ms is None else until_ms),
+        RUNS.c.ended_at_ms >= (EARLIEST_MS if since_ms is None else since_ms),
+        RUNS.c.ended_at_ms < (_LATEST_MS if until_ms is None else until_ms),
     )
 
 
@@ -97,7 +96,6 @@ def select_unfinished_removals(upstream: str, after_ms: int, before_ms: int) -> 
             REMOVALS.c.message_id != ANY_MESSAGE,
             or_(is_thread, TEXTS.c.text_id.is_not(None), gave_title),
         )
-        .limit(MAX_UNFINISHED)
     )
 
 

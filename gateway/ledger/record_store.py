@@ -166,4 +166,7 @@ class RecordStore(Protocol):
         """Remove the words of at most `limit` messages of any owner, but no titles. Returns their number."""
 
     async def remove_marks_before(self, removed_at_ms: int) -> int:
-        """Remove the marks of older removals, behind which no sighting comes any more. Returns their number."""
+        """Remove the marks of older removals, behind which no sighting comes any more, but for unfinished ones.
+
+        Returns their number.
+        """

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.identity.principal import Owner, UpstreamIdentity
@@ -25,8 +25,10 @@ from gateway.ledger.record_merging import (
     update_thread,
 )
 from gateway.ledger.record_queries import (
+    EARLIEST_MS,
     USAGE_SUMS,
     select_records,
+    select_unfinished_removals,
     select_usage,
     select_waiting_runs,
 )
@@ -251,7 +253,12 @@ class SqlRecordStore(SqlRemovals):
         return await self._database.write(work)
 
     async def remove_marks_before(self, removed_at_ms: int) -> int:
-        old = (REMOVALS.c.upstream == self._upstream_digest, REMOVALS.c.removed_at_ms < removed_at_ms)
+        unfinished = select_unfinished_removals(self._upstream_digest, EARLIEST_MS, removed_at_ms)
+        old = (
+            REMOVALS.c.upstream == self._upstream_digest,
+            REMOVALS.c.removed_at_ms < removed_at_ms,
+            tuple_(REMOVALS.c.thread_id, REMOVALS.c.message_id).not_in(unfinished),
+        )
 
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(delete(REMOVALS).where(*old))).rowcount

@@ -13,6 +13,7 @@ from gateway.ledger.record_batch import keeps_message
 from gateway.ledger.record_merging import forget_first_words, titling_message_ids
 from gateway.ledger.record_queries import select_unfinished_removals
 from gateway.ledger.record_rows import RowKey
+from gateway.ledger.record_store import MAX_UNFINISHED
 from gateway.ledger.record_tables import TEXTS
 from gateway.ledger.sightings import RecordKey, RecordOwner
 from gateway.ledger.sql_record_writes import RecordWrites
@@ -51,7 +52,7 @@ class SqlRemovals:
             await self._database.write(work)
 
     async def find_unfinished_removals(self, after_ms: int, before_ms: int) -> Sequence[MessageKey]:
-        statement = select_unfinished_removals(self._upstream_digest, after_ms, before_ms)
+        statement = select_unfinished_removals(self._upstream_digest, after_ms, before_ms).limit(MAX_UNFINISHED)
 
         async def work(connection: AsyncConnection) -> Sequence[MessageKey]:
             return [MessageKey(thread_id, message_id) for thread_id, message_id in await connection.execute(statement)]

@@ -256,6 +256,7 @@ async def test_what_is_about_to_be_deleted_is_marked_until_it_is_removed_or_with
         assert await records.find_unfinished_removals(0, 6000) == [mark]
         assert await records.find_unfinished_removals(5000, 6000) == []
         assert await records.find_unfinished_removals(0, 5000) == []
+        assert await records.remove_marks_before(6000) == 0, "it is unfinished"
         assert await search(records, "first") == {"thread_1"}
         changed = seen_message("changed words", "msg_1", seen_at_ms=5001)
         assert await records.record_sightings([changed]) == RecordChanges()
