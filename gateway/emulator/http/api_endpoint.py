@@ -221,7 +221,7 @@ async def _handle_or_refuse(request: web.Request, handler: Handler) -> web.Strea
     try:
         return await handler(request)
     except api_errors.ApiError as error:
-        refusal = error
+        refusal = error.with_traceback(None)  # its frames have this one, which has the error
     except web.HTTPRequestEntityTooLarge:
         refusal = api_errors.body_too_large(request.client_max_size)
     except web.HTTPMethodNotAllowed as error:
