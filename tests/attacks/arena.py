@@ -175,9 +175,9 @@ class Arena:
 
 
 @asynccontextmanager
-async def arena(upstream_url: str, thread_id: str, log: Path) -> AsyncIterator[Arena]:
-    """Run a fresh gateway over an upstream."""
+async def arena(upstream_url: str, thread_id: str, log: Path, **variables: str) -> AsyncIterator[Arena]:
+    """Run a fresh gateway over an upstream. `variables` are settings of its own."""
     async with AsyncExitStack() as stack:
-        command = running_command("serve", "--port", "0", log=log, UPSTREAM_URL=upstream_url, **LIMITS)
+        command = running_command("serve", "--port", "0", log=log, UPSTREAM_URL=upstream_url, **LIMITS, **variables)
         process, printed = await asyncio.to_thread(stack.enter_context, command)
         yield Arena(url_in(printed, "GraphQL"), process.pid, thread_id, log)

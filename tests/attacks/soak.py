@@ -86,7 +86,9 @@ async def run(attacks: Sequence[Attack], minutes: float) -> None:
     load, samples, attack_failures = NormalLoad(), list[tuple[float, float]](), list[str]()
     with tempfile.TemporaryDirectory() as directory, running_emulator_process() as emulator_url:
         thread_id = await seed(emulator_url)
-        async with arena(emulator_url, thread_id, Path(directory) / "log") as place:
+        # Some examples ask for what only a database keeps.
+        database = f"sqlite:///{directory}/ledger.db"
+        async with arena(emulator_url, thread_id, Path(directory) / "log", GATEWAY_DATABASE_URL=database) as place:
             await place.warm_up()
             before, used = resident_bytes(place.pid) / 1e6, processor_seconds(place.pid)
             turns = itertools.cycle(attacks)
