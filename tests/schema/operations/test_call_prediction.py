@@ -49,6 +49,8 @@ EXAMPLES = {
     "14-run-status": 2,
     "15-resume": 0,
     "16-thread-events": 0,
+    "17-files": 1 + 100,
+    "18-send-files": 1,
 }
 
 
