@@ -11,7 +11,7 @@ from aiohttp import web
 
 from gateway.files.byte_ranges import is_unsatisfied_range, parse_content_range, range_to_pass
 from gateway.files.file_addresses import TOKEN_PARAMETER, OpenedAddress
-from gateway.files.file_names import content_disposition, to_safe_filename
+from gateway.files.file_names import content_disposition, filename_from_disposition, to_safe_filename
 from gateway.files.image_types import SNIFFED_BYTES, sniff_image
 from gateway.files.transfer_requests import handle_transfer
 from gateway.files.upload_endpoint import FileServices
@@ -157,7 +157,9 @@ def _content_headers(download: Download, beginning: bytes, file_id: str) -> dict
     if download.status == 206 or download.headers.get("Accept-Ranges", "").strip().lower() == "bytes":
         headers["Accept-Ranges"] = "bytes"
     image_type = sniff_image(beginning) if begins_at == 0 else None
-    name = to_safe_filename(download.filename, fallback=to_safe_filename(file_id))
+    name = to_safe_filename(
+        filename_from_disposition(download.headers.get("Content-Disposition")), fallback=to_safe_filename(file_id)
+    )
     headers["Content-Type"] = UNKNOWN_TYPE if image_type is None else image_type
     headers["Content-Disposition"] = content_disposition("attachment" if image_type is None else "inline", name)
     return headers

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+from typing import Any
 from urllib.parse import quote
 
 MAX_NAME_BYTES = 200
@@ -36,6 +39,20 @@ def to_safe_filename(name: str | None, fallback: str = "file") -> str:
     if not plain:
         return fallback
     return _shorten(f"_{plain}" if _RESERVED.match(plain) else plain)
+
+
+def filename_from_disposition(header: str | None) -> str | None:
+    """Return the name in a `Content-Disposition`, as it stands there, or None if there is none.
+
+    aiohttp's own parser would log a header that it cannot read.
+    """
+    message = Message()
+    message["Content-Disposition"] = (header or "").replace("\r", " ").replace("\n", " ")
+    parameters: list[tuple[str, Any]] = message.get_params(failobj=[], header="Content-Disposition")
+    names = [value for name, value in parameters if name.lower() == "filename" and value]
+    # `filename*`, which is a tuple, wins over `filename`.
+    chosen = next((value for value in names if isinstance(value, tuple)), names[0] if names else None)
+    return None if chosen is None else collapse_rfc2231_value(chosen)
 
 
 def content_disposition(kind: str, name: str) -> str:

@@ -78,12 +78,6 @@ class Download:
         self.headers = response.headers
 
     @property
-    def filename(self) -> str | None:
-        """The name that the upstream gives the file."""
-        disposition = self._response.content_disposition
-        return None if disposition is None else disposition.filename
-
-    @property
     def content_length(self) -> int | None:
         """The bytes that are to come, if the upstream says how many. It does not if it has compressed them."""
         return None if self.is_compressed else self._response.content_length

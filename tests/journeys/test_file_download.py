@@ -105,6 +105,19 @@ async def test_a_part_that_nobody_asked_for_is_no_content(upstream: FileUpstream
         assert (reply.status, reply.body, reply.headers["Content-Type"]) == (206, LONG, "application/octet-stream")
 
 
+@pytest.mark.parametrize("header", ["nonsense;;=", 'attachment; filename="a b', "attachment; filename=x y; z", "\xff"])
+async def test_a_name_that_the_upstream_writes_badly_costs_nothing_and_is_not_logged(
+    upstream: FileUpstream, header: str
+) -> None:
+    upstream.contents["file-1"], upstream.content_headers = LONG, {"Content-Disposition": header}
+    async with running_gateway(upstream.url) as gateway:
+        with collected_lines() as lines:
+            reply = await fetch(gateway, await address_of(gateway, PNG))
+        assert (reply.status, reply.body) == (200, LONG)
+        assert reply.headers["Content-Disposition"].startswith('attachment; filename="')
+        assert header not in json.dumps(lines.all, ensure_ascii=False)
+
+
 async def test_a_content_that_the_upstream_compresses_arrives_as_it_was(upstream: FileUpstream) -> None:
     upstream.contents["file-1"] = gzip.compress(LONG)
     upstream.content_headers = {"Content-Encoding": "gzip"}

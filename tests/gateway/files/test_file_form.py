@@ -120,3 +120,39 @@ def test_no_more_than_a_piece_is_held() -> None:
     form.feed(raw_form(part("file", b"", "a"), ends=False)["data"][:-2])
     longest = max(len(piece) for _ in range(50) for piece in form.feed(b"\r" * (1 << 16)))
     assert longest <= (1 << 16) + 100
+
+
+PIECES = st.sampled_from(
+    [
+        b"--" + BOUNDARY.encode(),
+        b"\r\n",
+        b"\n",
+        b"--",
+        b'Content-Disposition: form-data; name="file"; filename="a"',
+        b'Content-Disposition: form-data; name="purpose"',
+        b"Content-Disposition: form-data; name=\"file\"; filename*=UTF-8''a",
+        b"Content-Disposition: attachment",
+        b"Content-Length: 5",
+        b"Content-Type: text/html",
+        b"x" * 50,
+        b"\xff\x00",
+        b":",
+    ]
+)
+
+
+@given(st.lists(st.one_of(PIECES, st.binary(max_size=20)), max_size=30), st.integers(1, 100))
+@examples(400)
+def test_whatever_arrives_is_a_file_or_refused(pieces: list[bytes], size: int) -> None:
+    body, form = b"".join(pieces), new_form()
+    sent, status = b"", 200
+    try:
+        for start in range(0, len(body), size):
+            sent += b"".join(form.feed(body[start : start + size]))
+        sent += b"".join(form.finish())
+    except Refusal as refused:
+        status = refused.status
+    assert status in {200, 400, 413}
+    assert form.is_complete is (status == 200)
+    assert sent.endswith(b"\r\n--b--\r\n") is (status == 200)
+    assert status != 200 or form.file_bytes > 0

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.files.file_names import MAX_NAME_BYTES, content_disposition, to_safe_filename
+from gateway.files.file_names import (
+    MAX_NAME_BYTES,
+    content_disposition,
+    filename_from_disposition,
+    to_safe_filename,
+)
 from tests.support.full_runs import examples
 
 
@@ -56,6 +61,29 @@ def test_no_name_is_empty_long_or_of_another_folder(name: str) -> None:
     assert not set(safe) & set('/\\"<>:|?*\r\n')
     assert not any(unicodedata.category(each).startswith("C") for each in safe)
     assert to_safe_filename(safe) == safe
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("attachment", None),
+        ('attachment; filename="a b.csv"', "a b.csv"),
+        ("attachment; filename=a.csv", "a.csv"),
+        ("attachment; filename=\"a.csv\"; filename*=UTF-8''%C3%BC.csv", "ü.csv"),
+        ("attachment; filename*=nonsense''%FF.csv", "ÿ.csv"),
+        ("attachment; filename*=broken", "broken"),
+        ('attachment; filename="a\\"b.csv"', 'a"b.csv'),
+        ('attachment; filename="\udcfc.csv"', "\ufffd.csv"),
+        (";;;=;filename", None),
+        ('attachment; filename="unfinished', '"unfinished'),
+    ],
+)
+def test_the_name_in_a_header_of_the_upstream_is_read_however_it_is_written(
+    header: str | None, expected: str | None
+) -> None:
+    assert filename_from_disposition(header) == expected
 
 
 @pytest.mark.parametrize(
