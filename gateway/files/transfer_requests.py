@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from aiohttp import web
 
@@ -19,6 +19,7 @@ from gateway.telemetry.operation_record import OperationRecord, Outcome, Transpo
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.rate_limits import RateLimitedError
 
+ErrorT = TypeVar("ErrorT", bound=Exception)
 Respond: TypeAlias = Callable[[web.Request, OperationRecord], Awaitable[web.StreamResponse]]
 
 STATUSES: Mapping[ErrorCode, int] = {
@@ -62,22 +63,32 @@ async def handle_transfer(
 async def _respond_or_refuse(request: web.Request, record: OperationRecord, respond: Respond) -> web.StreamResponse:
     try:
         response = await respond(request, record)
-    except OperationStoppedError as stopped:
-        refused = interrupted_refusal() if stopped.started else stopping_refusal()
-    except RateLimitedError as limited:
-        refused = rate_limit_refusal(limited)
-    except Refusal as given:
-        refused = given
+    except (OperationStoppedError, RateLimitedError, Refusal) as error:
+        return _refuse(_forget_frames(error), record)
     except GatewayError as error:
         log_end(record, Outcome.ERRORS, [error.code])
         # The refusal of the gateway's own key is no fault of the request.
         status = 502 if isinstance(error, OwnKeyRefusedError) else STATUSES.get(error.code, 502)
-        return _error_response(status, error, record)
-    else:
-        log_end(record, Outcome.OK)
-        return response
+        return _error_response(status, _forget_frames(error), record)
+    log_end(record, Outcome.OK)
+    return response
+
+
+def _refuse(error: OperationStoppedError | RateLimitedError | Refusal, record: OperationRecord) -> web.Response:
+    match error:
+        case OperationStoppedError(started=started):
+            refused = interrupted_refusal() if started else stopping_refusal()
+        case RateLimitedError():
+            refused = rate_limit_refusal(error)
+        case Refusal():
+            refused = error
     log_end(record, Outcome.REFUSED, [refused.error.code])
     return _error_response(refused.status, refused.error, record, dict(refused.headers))
+
+
+def _forget_frames(error: ErrorT) -> ErrorT:
+    """Return an expected error without its traceback, whose frames hold what holds the error: tasks and forms."""
+    return error.with_traceback(None)
 
 
 def _error_response(

@@ -129,7 +129,8 @@ class BoundFileTransfers:
         async with self._started_call(call):
             outcome = await self._send_form(call, form)
             if form.fault is not None:
-                raise form.fault
+                # Its frames hold the deadline, which holds the task that will hold them.
+                raise form.fault.with_traceback(None)
             failure = outcome if isinstance(outcome, CallFailure) else None
             self._admission.record_outcome(call.request.operation, failure)
         if isinstance(outcome, CallFailure):
@@ -192,9 +193,9 @@ class BoundFileTransfers:
                     return invalid_response(message, response.headers, credential=self._sender.credential)
                 return self._sender.read_response(call, response, body)
         except TimeoutError as error:
-            return CallFailure(timeout_error(seconds)) if deadline.expired() else self._sender.to_failure(call, error)
+            return CallFailure(timeout_error(seconds)) if deadline.expired() else self._to_failure(call, error)
         except Exception as error:
-            return self._sender.to_failure(call, error)
+            return self._to_failure(call, error)
         finally:
             observed.end()
 
@@ -219,12 +220,16 @@ class BoundFileTransfers:
                 body = await read_body(response, options.max_response_bytes, pool.large_body_slots)
         except TimeoutError as error:
             expired = deadline.expired()
-            return (
-                CallFailure(timeout_error(options.timeout_seconds)) if expired else self._sender.to_failure(call, error)
-            )
+            return CallFailure(timeout_error(options.timeout_seconds)) if expired else self._to_failure(call, error)
         except Exception as error:
-            return self._sender.to_failure(call, error)
+            return self._to_failure(call, error)
         return self._sender.read_response(call, response, body)
+
+    def _to_failure(self, call: UpstreamCall[Any, Any], error: Exception) -> CallFailure:
+        """Convert an exception. aiohttp holds it for longer, and its frames would hold all of the transfer."""
+        failure = self._sender.to_failure(call, error)
+        error.__traceback__ = None
+        return failure
 
 
 async def _watch_pieces(form: OutgoingForm, deadline: asyncio.Timeout, upstream_seconds: float) -> AsyncIterator[bytes]:

@@ -16,7 +16,11 @@ from gateway.server.app import OPERATION_TASKS
 from schema.engine.selection_walker import SelectionFold, SelectionWalker
 from tests.attacks.wires import INIT, TRIVIAL, UPGRADE, frame, get, post, subscribe
 from tests.support.emulator import AUTHORIZATION, Emulator
+from tests.support.file_client import target, upload, uploaded
+from tests.support.file_samples import PNG
+from tests.support.file_upstream import file_upstream
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.graphql import Reply
 from tests.support.recorded_listeners import record_listeners
 from tests.support.subscription_gateway import SUBPROTOCOL, until
 
@@ -81,6 +85,31 @@ def _name(each: object) -> str:
 async def test_an_operation_leaves_no_garbage(gateway: Gateway, name: str) -> None:
     query, variables = OPERATIONS[name]
     assert await own_garbage(lambda: gateway.execute(query, variables)) == {}
+
+
+TRANSFERS: Mapping[str, Callable[[Gateway, str], Awaitable[Reply]]] = {
+    "upload": lambda gateway, _: upload(gateway, PNG),
+    "large upload": lambda gateway, _: upload(gateway, b"x" * 1_000_000),
+    "refused form": lambda gateway, _: upload(gateway, b""),
+    "refused purpose": lambda gateway, _: upload(gateway, PNG, purpose="two words"),
+    "download": lambda gateway, address: gateway.send("GET", target(address)),
+    "refused address": lambda gateway, address: gateway.send("GET", target(address)[:-9]),
+    "refused range": lambda gateway, address: gateway.send("GET", target(address), headers={"Range": "bytes=9999999-"}),
+}
+
+
+@pytest.mark.usefixtures("collector")
+@pytest.mark.parametrize("name", TRANSFERS)
+async def test_a_transfer_leaves_no_garbage(gateway: Gateway, name: str) -> None:
+    address = (await uploaded(gateway, PNG))["contentUrl"]
+    assert await own_garbage(lambda: TRANSFERS[name](gateway, address)) == {}
+
+
+@pytest.mark.usefixtures("collector")
+async def test_an_upload_that_the_upstream_refuses_leaves_no_garbage() -> None:
+    async with file_upstream() as upstream, running_gateway(upstream.url) as gateway:
+        upstream.upload_status = 400
+        assert await own_garbage(lambda: upload(gateway, PNG)) == {}
 
 
 async def start_run(gateway: Gateway, emulator: Emulator) -> str:
