@@ -1,4 +1,4 @@
-"""Tests that a thread is its creator's or nobody's if the gateway, or the database itself, is killed at any step."""
+"""Tests that a thread or a file is its creator's or nobody's if the gateway or the database is killed at any step."""
 
 import asyncio
 import itertools
@@ -21,6 +21,8 @@ from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_store import LedgerStore, ObjectKind
 from gateway.ledger.open_store import open_store
 from tests.support.emulator import KEY, Emulator
+from tests.support.file_client import upload
+from tests.support.file_samples import CSV
 from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_command, running_gateway, url_in
 from tests.support.mutations import assistant, succeed
@@ -63,6 +65,10 @@ class Scene:
     @property
     def upstream_threads(self) -> set[str]:
         return {thread.id for thread in self.emulator.store.threads.list_all(partition_from_key(KEY), None)}
+
+    @property
+    def upstream_files(self) -> set[str]:
+        return {file.id for file in self.emulator.store.files.list_all(partition_from_key(KEY), None)}
 
     async def prepare(self, mutation: str) -> dict[str, Any]:
         if mutation == "deleteThread":
@@ -150,6 +156,31 @@ async def test_a_gateway_killed_at_any_message_to_the_database_leaves_the_right_
         for thread_id in made | set(variables.get("thread", "").split()):
             is_anns = await scene.check_thread(thread_id)
             assert is_anns or answer is None or mutation == "deleteThread", "answered, and not recorded"
+        await check_sweep(scene, 1)
+
+
+@pytest.mark.parametrize("chunk", long_except(range(16), [6]))
+async def test_a_gateway_killed_at_any_message_of_an_upload_leaves_the_file_to_its_sender_or_nobody(
+    emulator: Emulator, postgresql: PostgreSQL, tmp_path: Path, chunk: int
+) -> None:
+    filename = "query ($id: ID!) { file(id: $id) { filename } }"
+    async with running_scene(emulator, postgresql) as scene:
+        before = scene.upstream_files
+        async with running_victim(scene, tmp_path / "log") as (process, victim):
+            scene.proxy.arm(chunk, lambda: os.kill(process.pid, signal.SIGKILL))
+            reply = None
+            with suppress(aiohttp.ClientError):
+                reply = await upload(victim, CSV, "a.csv")
+            scene.proxy.disarm()
+        for file_id in scene.upstream_files - before:
+            owners = await scene.store.find_owners(ObjectKind.FILE, [file_id])
+            assert owners in ({}, {file_id: scene.ann})
+            assert owners or reply is None, "answered, and not recorded"
+            seen = await scene.user("ann").data(filename, {"id": file_id})
+            assert seen == {"file": {"filename": "a.csv"} if owners else None}
+            emulator.counts.reset()
+            assert await scene.user("bob").data(filename, {"id": file_id}) == {"file": None}
+            assert emulator.counts.total == 0
         await check_sweep(scene, 1)
 
 
