@@ -1,7 +1,7 @@
 """The files that runs made, found in the objects and changes that pass through the gateway. Pure.
 
-A run makes images and files of paths in its messages, and images in the outputs of its code interpreter. What a message
-merely cites, and what a person put into one, was not made by a run.
+A run makes the images, the files of paths and what its code attaches in its messages, and the images in the outputs of
+its code interpreter. What a message merely cites, and what a person put into one, was not made by a run.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from schema.contract.wire_parts import (
     STEP_DETAILS_DECODER,
     TOOL_CALL_DECODER,
     AnnotationObject,
+    AttachmentObject,
     CodeInterpreterOutputObject,
     ContentPartObject,
     TextBodyObject,
@@ -31,6 +32,7 @@ from schema.contract.wire_parts import (
 
 _CONTENT_PART = TolerantDecoder(ContentPartObject, "content part", strict=False)
 _ANNOTATION = TolerantDecoder(AnnotationObject, "annotation", strict=False)
+_ATTACHMENT = TolerantDecoder(AttachmentObject, "attachment", strict=False)
 _OUTPUT = TolerantDecoder(CodeInterpreterOutputObject, "output of a code interpreter", strict=False)
 
 
@@ -40,8 +42,10 @@ def find_made_files(seen: object) -> Iterator[str]:
         for item in seen.data:
             yield from find_made_files(item)
     elif isinstance(seen, MessageObject):
-        if seen.run_id is not None and isinstance(seen.content, list):
-            yield from _made_in_content(seen.content)
+        # The messages that a person adds with a run may name it.
+        if seen.run_id is not None and seen.role != "user":
+            yield from _made_in_content(seen.content if isinstance(seen.content, list) else ())
+            yield from _made_in_attachments(seen.attachments or ())
     elif isinstance(seen, RunStepObject):
         yield from _made_in_step(seen)
 
@@ -74,6 +78,16 @@ def _made_in_content(content: Sequence[msgspec.Raw]) -> Iterator[str]:
             yield part.image_file.file_id
         if isinstance(part.text, TextBodyObject) and part.text.annotations:
             yield from _made_in_annotations(part.text.annotations)
+
+
+def _made_in_attachments(attachments: Sequence[msgspec.Raw]) -> Iterator[str]:
+    """Find the files that code made. OpenAI's service attaches them, also those that no annotation names."""
+    for raw in attachments:
+        attachment = _ATTACHMENT.decode_part(raw)
+        if attachment is None or attachment.file_id is None:
+            continue
+        if any(tool.type == "code_interpreter" for tool in attachment.tools or ()):
+            yield attachment.file_id
 
 
 def _made_in_annotations(annotations: Sequence[msgspec.Raw]) -> Iterator[str]:
