@@ -326,6 +326,7 @@ async def test_the_owners_of_threads_outlive_the_gateway(emulator: Emulator, ope
             upstream_api_key=KEY,
             upstream_dialect="openai-v2",
             gateway_database_url=operator.url,
+            gateway_ledger_deadline_seconds=20.0,  # which a busy machine keeps
             authenticator=NamedUsers(UpstreamIdentity(emulator.url, dialect="openai-v2")),
         )
 
