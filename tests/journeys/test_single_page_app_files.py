@@ -86,7 +86,7 @@ async def download(page: Page, link: Locator) -> tuple[str, bytes]:
 
 
 async def files_of_newest_thread(world: SignInWorld, user: str) -> list[ShownFile]:
-    """Return the files that the messages of a user's newest thread show, attach or link to."""
+    """Return the files that the messages of a user's newest thread show, attach or link to, each once."""
     file = "file { id upstreamId contentUrl }"
     found = await world.data(
         f"""query {{ viewer {{ threads(first: 1) {{ nodes {{ messages(last: 10) {{ nodes {{
@@ -103,8 +103,8 @@ async def files_of_newest_thread(world: SignInWorld, user: str) -> list[ShownFil
     for message in thread["messages"]["nodes"]:
         annotations = [one for part in message["content"] for one in part.get("annotations", [])]
         parts += [*message["content"], *annotations, *message["attachments"]]
-    shown = [part["file"] for part in parts if part.get("file")]
-    return [ShownFile(file["id"], file["upstreamId"], file["contentUrl"]) for file in shown]
+    shown = {part["file"]["id"]: part["file"] for part in parts if part.get("file")}
+    return [ShownFile(file["id"], file["upstreamId"], file["contentUrl"]) for file in shown.values()]
 
 
 async def status_of(url: str) -> tuple[int, str]:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from gateway.emulator.objects import (
+    Attachment,
     CodeCall,
     ContentPart,
+    FilePath,
     FunctionCall,
     McpCall,
     Message,
@@ -177,7 +179,7 @@ def _changed_message(
         case PartAdded(part=part):
             return replace(message, content=(*message.content, part))
         case MessageEnded(incomplete_reason=None):
-            return replace(message, status="completed", completed_at=at)
+            return replace(message, status="completed", completed_at=at, attachments=_made_attachments(message.content))
         case MessageEnded(incomplete_reason=reason):
             return replace(message, status="incomplete", incomplete_at=at, incomplete_reason=reason)
         case _:
@@ -186,6 +188,13 @@ def _changed_message(
                 for index, part in enumerate(message.content)
             )
             return replace(message, content=tuple(parts))
+
+
+def _made_attachments(content: tuple[ContentPart, ...]) -> tuple[Attachment, ...]:
+    """Return the files that a message links to as attachments too, as printed answers of the real service have them."""
+    annotations = [annotation for part in content if isinstance(part, TextPart) for annotation in part.annotations]
+    paths = dict.fromkeys(annotation.file_id for annotation in annotations if isinstance(annotation, FilePath))
+    return tuple(Attachment(file_id, ("code_interpreter",)) for file_id in paths)
 
 
 def _extended_part(part: ContentPart, event: TextGrown | AnnotationAdded) -> ContentPart:

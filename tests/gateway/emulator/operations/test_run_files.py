@@ -15,6 +15,11 @@ from tests.gateway.emulator.operations.test_files import content_of, upload
 TABLE = b"city,visitors\nKyoto,53\nNara,13\nOsaka,94\n"
 
 
+def annotations_of(part: dict[str, Any]) -> list[dict[str, Any]]:
+    annotations: list[dict[str, Any]] = part.get("text", {}).get("annotations", [])
+    return annotations
+
+
 async def answer_to(api: Api, assistant_id: str, **message: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the last step before the answer, and the answer's content, of a run about a message."""
     thread_id = await api.new_thread()
@@ -23,6 +28,9 @@ async def answer_to(api: Api, assistant_id: str, **message: Any) -> tuple[dict[s
     api.clock.advance(60)
     steps = (await api.ok("GET", f"/threads/{thread_id}/runs/{run['id']}/steps?order=asc"))["data"]
     (answer,) = (await api.ok("GET", f"/threads/{thread_id}/messages?run_id={run['id']}"))["data"]
+    # What a message links to, it also attaches.
+    linked = [one["file_path"] for part in answer["content"] for one in annotations_of(part) if "file_path" in one]
+    assert [{"file_id": one["file_id"]} for one in answer["attachments"]] == linked
     return steps[-2:][0], answer["content"]
 
 
