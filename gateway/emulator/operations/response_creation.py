@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from gateway.emulator.bodies.api_errors import unsupported_value
-from gateway.emulator.ids import id_from_name
 from gateway.emulator.objects import JsonObject, Metadata
 from gateway.emulator.operations.api_call import ApiCall
+from gateway.emulator.operations.run_files import files_of_stores, read_files
 from gateway.emulator.response_objects import Response
 from gateway.emulator.runs.answer_texts import count_tokens
-from gateway.emulator.runs.item_texts import count_item_tokens, question_from_items
+from gateway.emulator.runs.item_texts import count_item_tokens, item_text, part_file_ids, question_of_items
 from gateway.emulator.runs.script import FOUNDRY_SCENARIOS, SCENARIO_KEY, ScriptInput
 
 
@@ -21,20 +21,19 @@ def check_scenario(metadata: Metadata) -> None:
 
 def script_input_for_response(call: ApiCall, response: Response, context: Sequence[JsonObject]) -> ScriptInput:
     """Return the input of a response's script: its options, and the items that it reads."""
-    run = response.run
-    stores = run.tool_resources.get("file_search", {}).get("vector_store_ids", [])
-    # The files of a vector store are not known here, so each store counts as one file.
-    files = {
-        file_id: call.store.files.get(call.partition, file_id)
-        for file_id in (id_from_name("file", one) for one in stores)
-    }
+    run, resources = response.run, response.run.tool_resources
+    question = question_of_items(context)
+    images = part_file_ids(question, "input_image") if question else []
+    handed_over = part_file_ids(question, "input_file") if question else []
     return ScriptInput(
-        question=question_from_items(context),
+        question=item_text(question["content"]) if question else "",
         run_id=response.id,
+        images=read_files(call, images),
+        data_files=read_files(call, [*handed_over, *resources.get("code_interpreter", {}).get("file_ids", [])]),
         tools=run.tools,
         tool_choice=run.tool_choice,
         parallel_tool_calls=run.parallel_tool_calls,
-        files={file_id: file.filename if file else None for file_id, file in files.items()},
+        files=files_of_stores(call, resources.get("file_search", {}).get("vector_store_ids", [])),
         scenario=run.metadata.get(SCENARIO_KEY),
         prompt_tokens=sum(count_item_tokens(item) for item in context)
         + count_tokens(run.instructions or "")

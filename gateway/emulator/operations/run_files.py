@@ -1,4 +1,4 @@
-"""The files of a run: those that its question brings along, those that it can search, and those that it makes."""
+"""The files of a run or response: those that its question brings, those that it can search, and those that it makes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,13 +17,13 @@ _MAX_READ_BYTES = 1 << 20
 def read_images(call: ApiCall, question: Message | None) -> tuple[ReadFile, ...]:
     """Return the images of a question that the client uploaded."""
     parts = question.content if question else ()
-    return _read_files(call, [part.file_id for part in parts if isinstance(part, ImageFilePart)])
+    return read_files(call, [part.file_id for part in parts if isinstance(part, ImageFilePart)])
 
 
 def read_data_files(call: ApiCall, question: Message | None) -> tuple[ReadFile, ...]:
     """Return the files that a question attaches for the code interpreter."""
     attachments = question.attachments if question else ()
-    return _read_files(call, [one.file_id for one in attachments if "code_interpreter" in one.tools])
+    return read_files(call, [one.file_id for one in attachments if "code_interpreter" in one.tools])
 
 
 def searchable_files(
@@ -43,9 +43,15 @@ def searchable_files(
     resources = (run.tool_resources, thread.tool_resources if thread else {})
     stores = [one for resource in resources for one in resource.get("file_search", {}).get("vector_store_ids", [])]
     own = own_store_id(run.assistant_id)
-    stored = [_file_of_store(call, one) for one in stores if one != own]
-    files = {file_id: call.store.files.get(call.partition, file_id) for file_id in [*attached, *run.file_ids, *stored]}
-    return {file_id: file.filename if file else None for file_id, file in files.items()}
+    stored = files_of_stores(call, [one for one in stores if one != own])
+    files = {file_id: call.store.files.get(call.partition, file_id) for file_id in [*attached, *run.file_ids]}
+    return {**{file_id: file.filename if file else None for file_id, file in files.items()}, **stored}
+
+
+def files_of_stores(call: ApiCall, store_ids: Iterable[str]) -> dict[str, str | None]:
+    """Return the files that stand for vector stores, by id and with their names."""
+    found = [call.store.files.get(call.partition, _file_of_store(call, one)) for one in store_ids]
+    return {file.id: file.filename for file in found if file}
 
 
 def store_made_files(call: ApiCall, script: Script) -> None:
@@ -54,7 +60,8 @@ def store_made_files(call: ApiCall, script: Script) -> None:
         _store_file(call, made.file_id, made.filename, "assistants_output", made.content)
 
 
-def _read_files(call: ApiCall, file_ids: Iterable[str]) -> tuple[ReadFile, ...]:
+def read_files(call: ApiCall, file_ids: Iterable[str]) -> tuple[ReadFile, ...]:
+    """Return the beginnings of uploaded files, each once. A file that does not exist is left out."""
     found = [call.store.files.get(call.partition, file_id) for file_id in dict.fromkeys(file_ids)]
     return tuple(ReadFile(file.filename, file.size, _beginning(call, file)) for file in found if file)
 

@@ -17,10 +17,15 @@ def item_text(content: object) -> str:
     return "\n".join(part["text"] for part in parts if isinstance(part.get("text"), str))
 
 
-def question_from_items(items: Iterable[JsonObject]) -> str:
-    """Return the text of the last message that a user wrote. Empty if there is none."""
-    texts = [item_text(item["content"]) for item in items if item["type"] == "message" and item["role"] == "user"]
-    return texts[-1] if texts else ""
+def question_of_items(items: Iterable[JsonObject]) -> JsonObject | None:
+    """Return the last message that a user wrote. None if there is none."""
+    questions = [item for item in items if item["type"] == "message" and item["role"] == "user"]
+    return questions[-1] if questions else None
+
+
+def part_file_ids(message: JsonObject, part_type: str) -> list[str]:
+    """Return the files that the parts of one type in a message name."""
+    return [part["file_id"] for part in message["content"] if part["type"] == part_type and part.get("file_id")]
 
 
 def count_item_tokens(item: JsonObject) -> int:

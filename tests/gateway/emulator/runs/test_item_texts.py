@@ -7,7 +7,8 @@ from gateway.emulator.runs.item_texts import (
     count_item_tokens,
     item_text,
     latest_outputs,
-    question_from_items,
+    part_file_ids,
+    question_of_items,
     unanswered_calls,
     uncalled_outputs,
 )
@@ -44,8 +45,14 @@ def test_the_text_of_content_is_that_of_its_text_parts(content: object, text: st
 
 def test_the_question_is_the_last_message_of_a_user() -> None:
     items = [message("One"), message("Two"), message("Answer", "assistant"), call("call_1")]
-    assert question_from_items(items) == "Two"
-    assert question_from_items([message("Answer", "assistant")]) == ""
+    assert question_of_items(items) == message("Two")
+    assert question_of_items([message("Answer", "assistant")]) is None
+
+
+def test_the_files_of_a_message_are_those_of_its_parts() -> None:
+    parts = [{"type": "input_image", "file_id": "file-1"}, {"type": "input_image", "file_id": None}]
+    asked = {**message("Hi"), "content": [*parts, {"type": "input_file", "file_id": "file-2"}, {"type": "input_file"}]}
+    assert (part_file_ids(asked, "input_image"), part_file_ids(asked, "input_file")) == (["file-1"], ["file-2"])
 
 
 def test_tokens_are_counted_for_what_a_model_reads() -> None:
