@@ -1,5 +1,6 @@
 """Tests that the newest official SDK reads the emulator's streams of responses, and reads them on."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -110,13 +111,30 @@ async def test_leaving_a_foreground_stream_ends_the_response(slow_emulator: Emul
     await stream.close()
     response = await slow_client.responses.retrieve(created.response.id)
     while response.status == "in_progress":
-        # The server sees that its client has left when it sends the next event.
-        slow_emulator.clock.advance(0.05)
+        # The server has not seen yet that its client left.
         response = await slow_client.responses.retrieve(created.response.id)
     assert response.status == "cancelled"
+    (message,) = response.output
+    assert isinstance(message, ResponseOutputMessage)
+    assert message.status == "incomplete"
     # The conversation is free again.
-    slow_emulator.clock.advance(0)
     await slow_client.conversations.items.create(conversation.id, items=[{"role": "user", "content": "Still there?"}])
+
+
+async def test_leaving_a_foreground_response_without_a_stream_ends_it_too(
+    slow_emulator: Emulator, slow_client: AsyncOpenAI
+) -> None:
+    asked = slow_client.responses.create(model=MODEL, input="Hi?", metadata={"emulator": "stuck"})
+    waiting = asyncio.create_task(asked)
+    url = f"{slow_emulator.root_url}/openai/v1/responses"
+    statuses: list[str] = []
+    while statuses != ["cancelled"]:
+        async with slow_emulator.session.get(url, headers={"api-key": slow_client.api_key}) as reply:
+            statuses = [response["status"] for response in (await reply.json())["data"]]
+        if statuses == ["in_progress"]:
+            waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert waiting.cancelled()
 
 
 async def test_a_refusal_is_streamed(client: AsyncOpenAI) -> None:

@@ -5,8 +5,8 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -28,7 +28,7 @@ from gateway.emulator.http.server_paths import (
 from gateway.emulator.http.streamed_response import StreamedResponse
 from gateway.emulator.http.upload_form import received_form
 from gateway.emulator.model.model_runs import ModelRuns
-from gateway.emulator.objects import JsonObject, ServerKind
+from gateway.emulator.objects import JsonObject, Run, ServerKind
 from gateway.emulator.operations.api_call import ApiCall
 from gateway.emulator.operations.files import FileContent
 from gateway.emulator.operations.registry import ApiOperation, allowed_methods, operations
@@ -118,7 +118,8 @@ def operation_handler(operation: ApiOperation, kind: ServerKind, services: ApiSe
             case StreamReply():
                 return _event_stream(streams.frames(partition, result))
             case AwaitedResponse(stream=stream):
-                await streams.wait_for_end(partition, stream)
+                with _cancelled_if_abandoned(services, partition, stream.progress.run):
+                    await streams.wait_for_end(partition, stream)
                 return json_response(finished_response(replace(call, now=services.clock.now()), result))
             case FileContent(file):
                 return FileResponse(request, file, store.file_pieces, partition)
@@ -132,20 +133,25 @@ def _event_stream(frames: AsyncGenerator[bytes, None]) -> StreamedResponse:
     return StreamedResponse(frames, {"Content-Type": CONTENT_TYPE})
 
 
-async def _frames_of_foreground(
-    services: ApiServices, partition: str, reply: StreamReply
-) -> AsyncGenerator[bytes, None]:
-    """Yield the frames of a response in the foreground. It is cancelled if its client leaves before the end."""
+@contextmanager
+def _cancelled_if_abandoned(services: ApiServices, partition: str, run: Run) -> Iterator[None]:
+    """Cancel a response in the foreground if its client leaves within the block, before the response's end."""
     try:
-        async with aclosing(services.streams.frames(partition, reply)) as frames:
-            async for frame in frames:
-                yield frame
+        yield
     finally:
-        run = reply.progress.run
         with services.store.transaction():
             is_changed = cancel_abandoned_response(services.store, partition, run.id, services.clock.now())
         if is_changed:
             services.announce_change(PartitionedThreadKey(partition, run.thread_id))
+
+
+async def _frames_of_foreground(
+    services: ApiServices, partition: str, reply: StreamReply
+) -> AsyncGenerator[bytes, None]:
+    with _cancelled_if_abandoned(services, partition, reply.progress.run):
+        async with aclosing(services.streams.frames(partition, reply)) as frames:
+            async for frame in frames:
+                yield frame
 
 
 def api_middleware(counts: RequestCounts) -> Middleware:
