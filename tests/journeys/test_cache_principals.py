@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gateway.cache import tags
 from gateway.cache.shared_cache import SharedCache
 from schema.contract.bodies import AssistantUpdateBody, MetadataUpdateBody, ThreadUpdateBody
-from schema.contract.kinds import Key
+from schema.contract.kinds import Key, RunPageKey
 from schema.contract.writes import UPDATE_ASSISTANT, UPDATE_MESSAGE, UPDATE_RUN, UPDATE_THREAD
 from schema.root import build_schema
 from tests.gateway.cache.cached_queries import operation_runner, run_query
@@ -176,7 +176,7 @@ async def test_writes_of_one_principal_do_not_change_the_cache_of_another(
     store: str, server: Valkey, name: str
 ) -> None:
     upstreams = {owner: Upstream(owner) for owner in OWNERS}
-    kept = [key for key in ALL_KEYS if key not in {ACTIVE, ALL_KEYS[10]}]
+    kept = [key for key in ALL_KEYS if key != ACTIVE and not isinstance(key, RunPageKey)]
     async with two_processes(server if store == "redis" else None) as shared:
         for key in kept:
             await read(cached(upstreams["ann"], shared[0], "ann"), key)
