@@ -120,7 +120,8 @@ async def _send_content(
         log_end(record, Outcome.ERRORS, [error.code])
         if request.transport is not None:
             request.transport.abort()
-    except ConnectionError:
+    except ConnectionError as error:
+        error.__traceback__ = None  # the connection holds it, and its frames the connection
         log_end(record, Outcome.CANCELLED)
 
 

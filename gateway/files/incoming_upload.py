@@ -22,7 +22,7 @@ class IncomingUpload:
         """Refuse a client whose next bytes are awaited for more than `silence_seconds`, by the rule of `ClientPace`."""
         self.form = form
         self.content_type = form.content_type
-        self.fault: Exception | None = None
+        self._fault: Exception | None = None
         self._request = request
         self._silence_seconds = silence_seconds
         self._pace = ClientPace(silence_seconds)
@@ -38,6 +38,11 @@ class IncomingUpload:
     def client_has_left(self) -> bool:
         """Whether nobody waits for an answer any more."""
         return self._request.transport is None or self._request.transport.is_closing()
+
+    def take_fault(self) -> Exception | None:
+        """Return the error with which the pieces ended, if they did, and forget it."""
+        fault, self._fault = self._fault, None
+        return fault
 
     async def read_beginning(self) -> None:
         """Read until the first bytes of the file, so that the upstream is called for a file only.
@@ -58,7 +63,7 @@ class IncomingUpload:
                     return
                 self._pieces = await self._read_more()
         except Exception as fault:
-            self.fault = fault
+            self._fault = fault
             raise
 
     async def _read_more(self) -> list[bytes]:
@@ -66,7 +71,8 @@ class IncomingUpload:
         try:
             async with asyncio.timeout(self._pace.seconds_left):
                 data = await self._request.content.readany()
-        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+        except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as error:
+            error.__traceback__ = None  # the body holds it, and its frames the body
             raise input_refusal(400, "Expected a complete HTTP body, got a broken one.", _CLOSE) from None
         except TimeoutError:
             pace = f"{self._silence_seconds:g} s, and {MIN_BYTES_PER_SECOND} bytes a second on average"

@@ -45,9 +45,8 @@ class OutgoingForm(Protocol):
     def is_complete(self) -> bool:
         """Whether the last piece was given, without which the upstream can store nothing."""
 
-    @property
-    def fault(self) -> Exception | None:
-        """The error with which the pieces ended, if they did."""
+    def take_fault(self) -> Exception | None:
+        """Return the error with which the pieces ended, if they did, and forget it."""
 
     def read_pieces(self) -> AsyncIterator[bytes]:
         """Read the pieces, once."""
@@ -128,9 +127,12 @@ class BoundFileTransfers:
         call = self._sender.prepare_call(CREATE_FILE, None)
         async with self._started_call(call):
             outcome = await self._send_form(call, form)
-            if form.fault is not None:
-                # Its frames hold the deadline, which holds the task that will hold them.
-                raise form.fault.with_traceback(None)
+            if (fault := form.take_fault()) is not None:
+                try:
+                    # Its frames hold the deadline, which holds the task that will hold them.
+                    raise fault.with_traceback(None)
+                finally:
+                    del fault
             failure = outcome if isinstance(outcome, CallFailure) else None
             self._admission.record_outcome(call.request.operation, failure)
         if isinstance(outcome, CallFailure):

@@ -17,7 +17,7 @@ from schema.engine.selection_walker import SelectionFold, SelectionWalker
 from tests.attacks.wires import INIT, TRIVIAL, UPGRADE, frame, get, post, subscribe
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.file_client import target, upload, uploaded
-from tests.support.file_samples import PNG
+from tests.support.file_samples import PNG, part, raw_form
 from tests.support.file_upstream import file_upstream
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.graphql import Reply
@@ -106,10 +106,47 @@ async def test_a_transfer_leaves_no_garbage(gateway: Gateway, name: str) -> None
 
 
 @pytest.mark.usefixtures("collector")
+async def test_a_client_that_leaves_while_it_sends_or_loads_a_file_leaves_no_garbage() -> None:
+    async with file_upstream() as upstream, running_gateway(upstream.url) as gateway:
+        address = target((await uploaded(gateway, PNG))["contentUrl"])
+        upstream.content_bytes = 10 << 20
+
+        async def leave_upload() -> None:
+            sent = raw_form(part("file", b"x" * 50_000, "a"), ends=False)
+            head = "".join(f"{name}: {value}\r\n" for name, value in sent["headers"].items())
+            request = (
+                f"POST /files HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nContent-Length: 90000\r\n{head}\r\n"
+            )
+            count = len(upstream.uploads)
+            writer = await send_raw(gateway, request.encode() + sent["data"])
+            await until(lambda: len(upstream.uploads) == count + 1)
+            writer.transport.abort()
+            await upstream.uploads[-1].is_over.wait()
+
+        async def leave_download() -> None:
+            writer = await send_raw(gateway, f"GET {address} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            count = len(upstream.requests)
+            await until(lambda: len(upstream.requests) == count + 1)
+            writer.transport.abort()
+
+        for leave in (leave_upload, leave_download):
+            found = await own_garbage(leave)
+            # The upstream of this test is served by the same code.
+            assert {name: count for name, count in found.items() if name != "Connection"} == {}
+
+
+@pytest.mark.usefixtures("collector")
 async def test_an_upload_that_the_upstream_refuses_leaves_no_garbage() -> None:
     async with file_upstream() as upstream, running_gateway(upstream.url) as gateway:
         upstream.upload_status = 400
         assert await own_garbage(lambda: upload(gateway, PNG)) == {}
+
+
+async def send_raw(gateway: Gateway, data: bytes) -> asyncio.StreamWriter:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(data)
+    return writer
 
 
 async def start_run(gateway: Gateway, emulator: Emulator) -> str:
