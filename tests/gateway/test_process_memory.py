@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -75,6 +77,27 @@ async def test_garbage_is_collected_once_the_process_has_grown(monkeypatch: pyte
 
     await return_memory_until(stop, resident_bytes, lambda: 0.0)
     assert measured == [1, 1, 1, 1, 0]
+
+
+def test_no_automatic_collection_looks_at_many_objects() -> None:
+    """Runs in a process of its own, because the settings hold for a whole process."""
+    program = """if True:
+        import gc
+        from gateway.process_memory import tune_garbage_collector
+        tune_garbage_collector()
+        most = [0, 0, 0]
+        def on_collection(phase, info):
+            if phase == "start":
+                young = sum(len(gc.get_objects(number)) for number in range(info["generation"] + 1))
+                most[info["generation"]] = max(most[info["generation"]], young)
+        gc.callbacks.append(on_collection)
+        kept = [[] for _ in range(400_000)]
+        print(*most)
+    """
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    youngest, middle, oldest = map(int, printed.split())
+    assert 10_000 <= youngest < middle <= 55_000
+    assert oldest == 0
 
 
 def test_the_memory_of_this_process_is_known_where_the_system_tells_it() -> None:
