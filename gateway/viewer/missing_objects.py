@@ -37,10 +37,10 @@ class MissingObjects:
     def __init__(
         self,
         link: LedgerLink,
-        on_thread_gone: Callable[[RecordKey], Awaitable[None]],
+        on_thread_gone: Callable[[RecordKey, bool], Awaitable[None]],
         on_messages_gone: Callable[[RecordKey, bool], Awaitable[None]],
     ) -> None:
-        """Call `on_messages_gone` with whether the title changed."""
+        """Call `on_thread_gone` with whether there was a record, `on_messages_gone` with whether the title changed."""
         self._link = link
         self._on_thread_gone = on_thread_gone
         self._on_messages_gone = on_messages_gone
@@ -86,8 +86,7 @@ class MissingObjects:
             removed = await self._link.call(lambda store: store.records.remove_records([record]))
         except LedgerUnavailableError:
             return
-        if removed:
-            await self._on_thread_gone(record)
+        await self._on_thread_gone(record, bool(removed))
 
     async def _compare(self, record: RecordKey, present: frozenset[str], seen_before_ms: int) -> None:
         try:

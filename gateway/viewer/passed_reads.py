@@ -39,6 +39,12 @@ class PassedRead(NamedTuple):
     seen_at_ms: int
 
     @property
+    def thread_id(self) -> str | None:
+        """The thread that was read, or whose objects were. None of a list of threads."""
+        thread_id: str | None = getattr(self.key, "thread_id", None)
+        return thread_id
+
+    @property
     def objects(self) -> Iterator[PassedObject]:
         """The objects in it."""
         return objects_in_read(self.key, self.result)

@@ -171,9 +171,10 @@ class RecordKeeper:
         """Return the time."""
         return int(self._unix_seconds() * 1000)
 
-    async def _publish_gone(self, key: RecordKey) -> None:
-        self.writer.drop_thread(key.thread_id)
-        await self._publish(key.owner, [ThreadRemovedChange(key.thread_id)])
+    async def _publish_gone(self, key: RecordKey, is_removed: bool) -> None:
+        self.writer.drop_thread(key.thread_id)  # also what was seen before, and is yet to be written
+        if is_removed:
+            await self._publish(key.owner, [ThreadRemovedChange(key.thread_id)])
 
     async def _publish_forgotten(self, key: RecordKey, is_retitled: bool) -> None:
         self.writer.forget_written(key.thread_id)

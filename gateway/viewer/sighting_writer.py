@@ -75,6 +75,7 @@ class SightingWriter:
         self._in_flight: SightingBatch = {}
         self._known = KnownObjects(now_seconds=now_seconds)
         self._dropped_in_flight: set[str] = set()
+        self._gone: set[str] = set()
         self._work_arrived = asyncio.Event()
         self._urged = asyncio.Event()
         self._waiters = 0
@@ -135,6 +136,10 @@ class SightingWriter:
     def drop_thread(self, thread_id: str) -> None:
         """Drop what waits of a thread, which is gone, and write it again if it is seen all the same."""
         self._pending.remove_thread(thread_id)
+        for index, (owner, result) in enumerate(self._results):
+            if isinstance(result, PassedRead) and result.thread_id == thread_id:
+                self._results[index] = (owner, iter(()))
+        self._gone.add(thread_id)
         self.forget_written(thread_id)
 
     def forget_written(self, thread_id: str) -> None:
@@ -214,6 +219,7 @@ class SightingWriter:
         """Take the results apart that have arrived, a few objects at a time."""
         count = 0
         while some := list(islice(self._results, _RESULTS_AT_ONCE)):
+            self._gone.clear()
             written = await self._find_written_in([each for _, each in some if isinstance(each, PassedRead)])
             for owner, result in some:
                 try:
@@ -233,6 +239,8 @@ class SightingWriter:
         self, result: Iterator[SeenObject] | PassedRead, written: Mapping[RecordKey, WrittenRecord]
     ) -> Iterator[SeenObject]:
         if isinstance(result, PassedRead):
+            if result.thread_id in self._gone:
+                return iter(())
             return new_in_read(result, written, self._is_known, self._on_found)
         return result
 

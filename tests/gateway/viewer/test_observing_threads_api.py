@@ -14,6 +14,7 @@ from schema.contract.run_events import StatusChange
 from schema.contract.writes import CREATE_MESSAGE, CREATE_THREAD, DELETE_MESSAGE, DELETE_THREAD
 from tests.gateway.viewer.keepers import ANN_PRINCIPAL, NOW_MS, Kept, running_keeper, told, wait_until_told
 from tests.support.fake_threads_api import FakeThreadsApi
+from tests.support.subscription_gateway import until
 from tests.support.wire_samples import assistant, message, run, thread
 
 KEY = ThreadKey("thread_1")
@@ -159,6 +160,16 @@ async def test_a_thread_that_is_not_found_any_more_leaves_the_list(
     upstream.fail.clear()
     await port.get(THREADS, [KEY])
     assert await kept.titles() == {"thread_1": None}
+
+
+async def test_a_thread_that_is_gone_before_it_was_written_does_not_come_into_the_list(
+    kept: Kept, upstream: FakeThreadsApi, port: ObservingThreadsApi
+) -> None:
+    await port.get(THREADS, [KEY])
+    upstream.fail[KEY] = GatewayError(ErrorCode.NOT_FOUND, "No thread found with id 'thread_1'.")
+    await port.get(THREADS, [KEY])
+    await until(lambda: not kept.keeper.writer.has_pending(kept.ann))
+    assert await kept.titles() == {}
 
 
 async def test_changes_of_followed_runs_make_records_of_the_scope_s_owner(kept: Kept) -> None:

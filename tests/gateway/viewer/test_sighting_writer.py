@@ -256,11 +256,24 @@ async def test_a_thread_that_is_dropped_while_it_is_looked_up_is_not_known(ledge
 
     writer = SightingWriter(ledger.write, ledger.on_written, find_written=find_and_drop, sleep=ledger.sleep)
     writer.start()
-    writer.submit_read(read(message(content="Hello")))
+    writer.submit_read(read(message(content="Hello"), message("msg_2", content="there")))
     await writer.wait_until_idle()
+    assert ledger.batches == []
     writer.submit_read(read(message(content="Hello")))
     assert writer.pending_count == 1
     await writer.aclose()
+
+
+async def test_what_was_read_of_a_thread_before_it_was_dropped_is_not_written(
+    ledger: FakeLedger, writer: SightingWriter
+) -> None:
+    writer.submit_read(read(message(content="Hello")))
+    writer.drop_thread("thread_1")
+    await writer.wait_until_idle()
+    assert ledger.batches == []
+    writer.submit_read(read(message(content="Hello")))
+    await writer.wait_until_idle()
+    assert ledger.written == ["thread_1"]
 
 
 async def test_what_was_read_waits_for_more_unless_somebody_waits_for_it(ledger: FakeLedger) -> None:
