@@ -1,6 +1,7 @@
 """Tests that the newest official SDK drives the emulator's responses unchanged."""
 
 import asyncio
+from typing import Any
 
 import openai
 import pytest
@@ -139,3 +140,19 @@ async def test_a_conversation_excludes_a_previous_response(client: AsyncOpenAI) 
 async def test_two_responses_without_a_conversation_run_at_once(client: AsyncOpenAI) -> None:
     answers = await asyncio.gather(*(client.responses.create(model=MODEL, input=f"{one}?") for one in range(3)))
     assert [answer.status for answer in answers] == ["completed"] * 3
+
+
+async def test_the_tokens_of_an_input_are_counted_before_it_is_sent(client: AsyncOpenAI) -> None:
+    conversation = await client.conversations.create(items=[{"role": "user", "content": "What is a heron?"}])
+    options: Any = {
+        "conversation": conversation.id,
+        "input": "And where?",
+        "tools": [WEATHER],
+        "instructions": "Brief.",
+    }
+    counted = check_object(await client.responses.input_tokens.count(**options))
+    response = await client.responses.create(model=MODEL, **options)
+    assert response.usage is not None
+    assert counted.input_tokens == response.usage.input_tokens
+    alone = await client.responses.input_tokens.count(input="And where?")
+    assert alone.input_tokens < counted.input_tokens

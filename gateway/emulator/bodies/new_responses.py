@@ -5,7 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.emulator.bodies.item_bodies import MessageItem
-from gateway.emulator.bodies.response_bodies import ContainerCode, CreateResponse, ResponseTool, StoreSearch
+from gateway.emulator.bodies.response_bodies import (
+    ContainerCode,
+    CreateResponse,
+    ResponseOptions,
+    ResponseTool,
+    StoreSearch,
+)
 from gateway.emulator.objects import JsonObject, Run
 from gateway.emulator.response_objects import RESPONSE_LIFETIME_SECONDS, Response
 
@@ -25,8 +31,8 @@ def response_from_body(
             created_at=created_at,
             expires_at=created_at + RESPONSE_LIFETIME_SECONDS,
             model=body.model,
-            instructions=_instructions(body),
-            tools=tuple(tool if isinstance(tool, dict) else tool.to_stored() for tool in tools),
+            instructions=instructions_of(body),
+            tools=stored_tools(body),
             tool_resources=_resources(tools),
             metadata=body.metadata,
             temperature=1.0 if body.temperature is None else body.temperature,
@@ -48,7 +54,13 @@ def response_from_body(
     return response if origin is None else replace(response, origin=origin)
 
 
-def _instructions(body: CreateResponse) -> str | None:
+def stored_tools(body: ResponseOptions) -> tuple[JsonObject, ...]:
+    """Return the tools of a request as a run has them."""
+    return tuple(tool if isinstance(tool, dict) else tool.to_stored() for tool in body.tools or ())
+
+
+def instructions_of(body: ResponseOptions) -> str | None:
+    """Return the instructions of a request as one text."""
     if body.instructions is None or isinstance(body.instructions, str):
         return body.instructions
     messages = [item.to_stored() for item in body.instructions if isinstance(item, MessageItem)]

@@ -157,10 +157,10 @@ class ConversationReference(Body):
     id: str
 
 
-class CreateResponse(Body):
-    """A new response."""
+class ResponseOptions(Body):
+    """The input and the options of a response."""
 
-    model: str
+    model: str | None = None
     input: TextOrItems | None = None
     conversation: (
         Annotated[
@@ -211,3 +211,15 @@ class CreateResponse(Body):
     def conversation_id(self) -> str | None:
         """Return the id of the conversation that the response belongs to. None if it belongs to none."""
         return self.conversation.id if isinstance(self.conversation, ConversationReference) else self.conversation
+
+
+class CreateResponse(ResponseOptions):
+    """A new response."""
+
+    model: str
+
+
+class CountTokens(ResponseOptions):
+    """The input whose tokens are counted. It may have no model."""
+
+    personality: str | None = None

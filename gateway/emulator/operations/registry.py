@@ -163,6 +163,8 @@ def _response_operations() -> tuple[ApiOperation, ...]:
         # Not in the specification, but in that of Foundry.
         add("listResponses", "GET", every, responses.list_responses, servers=_AZURE_V1),
         add("createResponse", "POST", every, responses.create_response),
+        # The specification's own spelling.
+        add("Getinputtokencounts", "POST", f"{every}/input_tokens", responses.count_input_tokens),
         add("getResponse", "GET", one, responses.get_response),
         add("deleteResponse", "DELETE", one, responses.delete_response),
         add("cancelResponse", "POST", f"{one}/cancel", responses.cancel_response),

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from gateway.emulator.bodies.api_errors import ApiError, missing_parameter
 from gateway.emulator.bodies.item_bodies import InputItem, MessageItem
-from gateway.emulator.bodies.new_responses import response_from_body
+from gateway.emulator.bodies.new_responses import instructions_of, response_from_body, stored_tools
 from gateway.emulator.bodies.output_items import output_items
 from gateway.emulator.bodies.reply_objects import render_page
 from gateway.emulator.bodies.reply_responses import render_deleted_response, render_response
-from gateway.emulator.bodies.response_bodies import CreateResponse
+from gateway.emulator.bodies.response_bodies import CountTokens, CreateResponse, ResponseOptions
 from gateway.emulator.bodies.response_errors import (
     call_without_output,
     not_streamed,
@@ -26,7 +26,8 @@ from gateway.emulator.operations.lookups import find_page
 from gateway.emulator.operations.response_creation import check_scenario, script_input_for_response
 from gateway.emulator.operations.run_files import store_made_files
 from gateway.emulator.response_objects import Response
-from gateway.emulator.runs.item_texts import latest_outputs, unanswered_calls, uncalled_outputs
+from gateway.emulator.runs.answer_texts import count_tokens
+from gateway.emulator.runs.item_texts import count_item_tokens, latest_outputs, unanswered_calls, uncalled_outputs
 from gateway.emulator.runs.lifecycle import early_end_events, timed_events
 from gateway.emulator.runs.response_timeline import script_for_response
 from gateway.emulator.runs.schedule import timeline_from_script
@@ -51,6 +52,8 @@ def create_response(call: ApiCall) -> JsonObject | StreamReply | AwaitedResponse
     """Start a response. One in the foreground is the reply itself, as a stream or once it has ended."""
     body = call.parse_body(CreateResponse)
     context = _context_of_body(call, body)
+    if body.conversation_id is not None:
+        check_unlocked(call, body.conversation_id)
     items = input_items(call, _items_of_body(body), context)
     context = [*context, *items]
     for call_id in uncalled_outputs(context):
@@ -142,19 +145,28 @@ def finished_response(call: ApiCall, awaited: AwaitedResponse) -> JsonObject:
         return render_response(_as_of_now(call, response), awaited.includes)
 
 
-def _items_of_body(body: CreateResponse) -> tuple[InputItem, ...]:
+def count_input_tokens(call: ApiCall) -> JsonObject:
+    """Return the estimated number of tokens that a response with this input would read. Nothing is created."""
+    body = call.parse_body(CountTokens)
+    context = _context_of_body(call, body)
+    items = [*context, *input_items(call, _items_of_body(body), context)]
+    tokens = sum(count_item_tokens(item) for item in items)
+    tokens += sum(count_tokens(str(tool)) for tool in stored_tools(body)) + count_tokens(instructions_of(body) or "")
+    return {"object": "response.input_tokens", "input_tokens": tokens}
+
+
+def _items_of_body(body: ResponseOptions) -> tuple[InputItem, ...]:
     if isinstance(body.input, str):
         return (MessageItem(role="user", content=body.input),)
     return body.input or ()
 
 
-def _context_of_body(call: ApiCall, body: CreateResponse) -> list[JsonObject]:
+def _context_of_body(call: ApiCall, body: ResponseOptions) -> list[JsonObject]:
     """Return the items that come before the input of a new response."""
     if body.conversation_id is not None:
         if body.previous_response_id is not None:
             raise two_contexts()
         conversation = find_conversation(call, checked_id("conversation", body.conversation_id, "conv"))
-        check_unlocked(call, conversation.id)
         return [item.body for item in call.store.items.list_all(call.partition, conversation.id)]
     if body.previous_response_id is not None:
         previous = _find_response(call, checked_id("previous_response_id", body.previous_response_id, "resp"))

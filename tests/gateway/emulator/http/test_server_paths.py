@@ -128,3 +128,12 @@ async def test_the_api_itself_ignores_before_and_the_type_of_items(api: Api) -> 
     whole = await api.ok("GET", f"/conversations/{conversation_id}/items")
     path = f"/conversations/{conversation_id}/items?before={whole['last_id']}&item_type=function_call"
     assert await api.ok("GET", path) == whole
+
+
+@pytest.mark.parametrize("base", SUCCESSORS)
+async def test_requests_to_azures_successors_are_counted_and_fail_under_the_same_names(api: Api, base: str) -> None:
+    await api.client.get(f"{base}/conversations", headers=KEY)
+    await api.client.post(f"{base}/responses", headers=KEY, json={})
+    assert (await api.client.get(f"{base}/conversations")).status == 401
+    counts = await (await api.client.get("/_emulator/requests")).json()
+    assert counts["by_operation"] == {"listConversations": 2, "createResponse": 1}

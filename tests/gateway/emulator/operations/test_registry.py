@@ -31,6 +31,7 @@ SUCCESSOR_OPERATIONS = {
     *("createConversation", "getConversation", "updateConversation", "deleteConversation", "listConversations"),
     *("createConversationItems", "listConversationItems", "getConversationItem", "deleteConversationItem"),
     *("createResponse", "getResponse", "deleteResponse", "cancelResponse", "listInputItems", "listResponses"),
+    "Getinputtokencounts",
 }
 
 
