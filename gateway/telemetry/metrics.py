@@ -2,6 +2,7 @@
 
 A part of the gateway that is measured gets a `GatewayMetrics`, or None where metrics are off. What can be read from the
 state of the parts at any time, as the number of open sockets, is read when the metrics are asked for (`StateGauges`).
+The errors of each code, and of each store in use, begin with 0: Prometheus sees no increase in a new series of 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from gateway.telemetry.operation_labels import OperationLabels
 from gateway.telemetry.operation_record import OperationRecord
+from schema.contract.errors import ErrorCode
 
 PREFIX = "threads_gateway_"
 
@@ -114,6 +116,8 @@ class GatewayMetrics:
             "operation_duration_seconds", "Time from a request until its result is known.", DURATIONS, *of
         )
         self._errors = counter("operation_errors", "Codes of errors, each once for an operation.", "code")
+        for code in ErrorCode:
+            self._errors.labels(code.value)
         self._predicted_calls = counter(
             "predicted_calls",
             "Upstream calls that operations were predicted to make, or an upper bound that was within the limit.",
@@ -219,8 +223,7 @@ class GatewayMetrics:
     def record_store(self, store: str, started: float, *, has_answered: bool) -> None:
         """Record a request to Redis or the ledger."""
         self._store_seconds.labels(store).observe(self.clock() - started)
-        if not has_answered:
-            self._store_errors.labels(store).inc()
+        self._store_errors.labels(store).inc(not has_answered)
 
 
 def render_metrics_table(descriptions: Iterable[MetricDescription]) -> str:

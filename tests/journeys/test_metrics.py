@@ -16,6 +16,7 @@ from yarl import URL
 from gateway.identity.principal import UpstreamIdentity
 from gateway.telemetry.metrics import render_metrics_table
 from gateway.telemetry.metrics_site import METRICS, serving_metrics
+from schema.contract.errors import ErrorCode
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import KEY, Emulator
 from tests.support.file_client import target, uploaded
@@ -28,6 +29,7 @@ from tests.support.signed_in import NamedUsers
 from tests.support.subscription_clients import open_socket
 from tests.support.valkey import Valkey
 
+ERRORS = "threads_gateway_operation_errors"
 OPENMETRICS = "application/openmetrics-text"
 
 
@@ -173,6 +175,14 @@ async def test_live_runs_are_counted(emulator: Emulator) -> None:
     assert after.value("operations_total", operation="Follow", kind="subscription", outcome="ok") == 2
 
 
+async def test_the_first_error_of_a_code_is_an_increase(emulator: Emulator) -> None:
+    async with running_gateway(emulator.url, gateway_metrics_port=0) as gateway, scraped(gateway) as scrape:
+        before = Scrape(await scrape())
+    codes = {dict(labels)["code"] for name, labels in before.samples if name == f"{ERRORS}_total"}
+    assert codes == set(ErrorCode)
+    assert before.value("operation_errors_total") == 0
+
+
 async def test_the_ledger_is_measured(emulator: Emulator) -> None:
     upstream = UpstreamIdentity(emulator.url, dialect="openai-v2")
     mutation, headers = "mutation { createThread(input: {}) { thread { id } } }", {"Authorization": "Bearer ann"}
@@ -190,7 +200,8 @@ async def test_the_ledger_is_measured(emulator: Emulator) -> None:
             await gateway.execute(mutation, headers=headers)
             failed = Scrape(await scrape())
     assert answered.value("store_request_duration_seconds_count", store="ledger") >= 2
-    assert answered.value("store_errors_total", store="ledger") == 0
+    ledger = ("threads_gateway_store_errors_total", frozenset({("store", "ledger")}))
+    assert answered.samples[ledger] == 0, "expected a zero before the first error"
     assert failed.value("store_errors_total", store="ledger") > 0
     assert failed.value("operation_errors_total", code="LEDGER_UNAVAILABLE") == 1
 
