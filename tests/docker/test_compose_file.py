@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -15,13 +16,21 @@ from gateway.config import COMMAND_SETTINGS, Settings, is_secret, variable_name
 DOCKER = Path(__file__).parents[2] / "docker"
 PATH = DOCKER / "compose.yaml"
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
-NEEDED = "${GATEWAY_URL_SECRET:?set it to at least 32 random characters}"
+# The variables without a default, as the file names them, with a value.
+NEEDED = {
+    "${GATEWAY_URL_SECRET:?set it to at least 32 random characters}": "0123456789abcdef" * 4,
+    "${POSTGRES_PASSWORD:?set it to random letters and digits}": "fedcba9876543210",
+    "${POSTGRES_PASSWORD}": "fedcba9876543210",
+}
 GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
 
 
 def with_defaults(text: str) -> str:
-    """Return the text as an engine reads it if only the variable is set that has no default."""
-    filled = DEFAULT.sub(lambda found: found[2], text.replace(NEEDED, "0123456789abcdef" * 4))
+    """Return the text as an engine reads it if only the variables are set that have no default."""
+    for needed, value in NEEDED.items():
+        assert needed in text
+        text = text.replace(needed, value)
+    filled = DEFAULT.sub(lambda found: found[2], text)
     assert "$" not in filled, f"expected a default for every variable, got {re.findall(r'.*[$].*', filled)}"
     return filled
 
@@ -46,7 +55,7 @@ def test_the_file_follows_the_schema_of_the_compose_specification(tmp_path: Path
 
 
 def test_every_service_is_confined_and_restarted_and_limited() -> None:
-    assert set(SERVICES) == {"proxy", *GATEWAYS, "emulator", "valkey"}
+    assert set(SERVICES) == {"proxy", *GATEWAYS, "emulator", "valkey", "postgresql", "prometheus"}
     for name, service in SERVICES.items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -63,12 +72,12 @@ def test_every_image_is_built_from_here_or_has_a_version() -> None:
             arguments = re.findall(r"^ARG (\w+)=(.*)$", (context / build["dockerfile"]).read_text(), re.MULTILINE)
             assert set(build["args"].items()) == set(arguments), name
         else:
-            assert re.fullmatch(r"[a-z/]+:\d[\w.-]*", service["image"]), name
+            assert re.fullmatch(r"[a-z/]+:v?\d[\w.-]*", service["image"]), name
 
 
-def test_only_the_proxys_port_is_published_and_on_this_machine_alone() -> None:
+def test_only_the_ports_of_proxy_and_prometheus_are_published_and_on_this_machine_alone() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"proxy": ["127.0.0.1:8000:8080"]}
+    assert published == {"proxy": ["127.0.0.1:8000:8080"], "prometheus": ["127.0.0.1:9090:9090"]}
     assert "listen 8080 " in (DOCKER / "nginx.conf").read_text()
     assert all("network_mode" not in service for service in SERVICES.values())
 
@@ -91,17 +100,15 @@ def test_every_variable_is_a_setting_of_its_command_with_a_good_value(service: s
     values = {taken[variable]: value for variable, value in SERVICES[service]["environment"].items() if value != ""}
     Settings(**values)  # raises for a bad value
     # The address of a store without a password is no secret, though the setting may hold one.
-    assert {name for name in values if is_secret(name)} <= {"redis_url", "gateway_url_secret"}
+    assert {name for name in values if is_secret(name)} <= {"redis_url", "gateway_url_secret", "gateway_database_url"}
 
 
 def test_the_file_holds_no_secret() -> None:
-    text = (
-        PATH.read_text()
-        .replace(f"GATEWAY_URL_SECRET: {NEEDED}", "")
-        .replace("GATEWAY_URL_SECRET=`openssl rand -hex 32`", "")
-    )
-    assert not re.search(r"(?i)(password|secret|token|_key)\s*[:=]", text)
-    assert not re.search(r"://[^/\s]*@", PATH.read_text())
+    text = PATH.read_text().replace("=`openssl rand -hex 32`", "")
+    for needed in NEEDED:
+        text = text.replace(needed, "")
+    assert not re.search(r"(?i)(password|secret|token|_key)\s*[:=] *\S", text)
+    assert not re.search(r"://[^/\s]*:[^/\s]+@", text)
 
 
 def test_the_three_gateways_differ_only_in_their_address() -> None:
@@ -120,7 +127,7 @@ def test_each_service_waits_for_the_health_of_its_dependencies() -> None:
     healthy = {"condition": "service_healthy"}
     assert SERVICES["proxy"]["depends_on"] == dict.fromkeys(GATEWAYS, healthy)
     for name in GATEWAYS:
-        assert SERVICES[name]["depends_on"] == {"emulator": healthy, "valkey": healthy}
+        assert SERVICES[name]["depends_on"] == {"emulator": healthy, "postgresql": healthy, "valkey": healthy}
     # The image defines the health check of the gateways.
     assert {name for name, service in SERVICES.items() if "healthcheck" not in service} == set(GATEWAYS)
 
@@ -155,3 +162,14 @@ def test_the_emulators_data_are_in_its_volume_and_its_health_check_uses_its_addr
     assert f"'127.0.0.1', {port}," in emulator["healthcheck"]["test"][-1]
     assert SERVICES["gateway-1"]["environment"]["UPSTREAM_URL"] == f"http://emulator:{port}/v1"
     assert FILE["networks"]["back"]["internal"] is True
+
+
+def test_the_gateways_use_the_database_of_the_file_whose_data_are_in_its_volume() -> None:
+    postgresql = SERVICES["postgresql"]
+    url = urlsplit(SERVICES["gateway-1"]["environment"]["GATEWAY_DATABASE_URL"])
+    made = postgresql["environment"]
+    assert url.hostname == "postgresql"
+    assert (url.username, url.password) == (made["POSTGRES_USER"], made["POSTGRES_PASSWORD"])
+    assert url.path == f"/{made['POSTGRES_DB']}"
+    assert [mount["target"] for mount in postgresql["volumes"]] == ["/var/lib/postgresql"]
+    assert postgresql["networks"] == ["back"]
