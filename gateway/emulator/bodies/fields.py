@@ -64,10 +64,12 @@ def file_references(value: Any, param: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, one in value.items():
             path = f"{param}.{key}" if param else str(key)
-            if key == "file_id":
+            if key == "file_id" and isinstance(one, str):
                 yield path, one
-            elif key == "file_ids":
-                yield from ((f"{path}[{place}]", file_id) for place, file_id in enumerate(one or ()))
+            elif key == "file_ids" and isinstance(one, list | tuple):
+                yield from (
+                    (f"{path}[{place}]", file_id) for place, file_id in enumerate(one) if isinstance(file_id, str)
+                )
             elif key not in _FREE_FORM:
                 yield from file_references(one, path)
     elif isinstance(value, list | tuple):
@@ -100,7 +102,8 @@ def _custom_error(code: str, words: str, suffix: str = "") -> PydanticCustomErro
     return PydanticCustomError(code, "{words}", {"words": words, "suffix": suffix})  # type: ignore[arg-type,misc,unused-ignore]
 
 
-def _missing(name: str) -> PydanticCustomError:
+def missing(name: str) -> PydanticCustomError:
+    """Return the error of a field that another field requires."""
     return _custom_error("missing_required_parameter", "Missing required parameter: '{param}'.", f".{name}")
 
 
@@ -290,7 +293,7 @@ class ChosenTool(Body):
     @model_validator(mode="after")
     def _has_its_function(self) -> Self:
         if self.type == "function" and self.function is None:
-            raise _missing("function")
+            raise missing("function")
         return self
 
 
@@ -332,10 +335,10 @@ class Format(Body):
     def _has_its_schema(self) -> Self:
         if self.type == "json_schema":
             if self.json_schema is None:
-                raise _missing("json_schema")
+                raise missing("json_schema")
             for name, kind in (("name", str), ("schema", dict)):
                 if self.json_schema.get(name) is None:
-                    raise _missing(f"json_schema.{name}")
+                    raise missing(f"json_schema.{name}")
                 if not isinstance(self.json_schema[name], kind):
                     got = json_type_name(self.json_schema[name])
                     words = f"Invalid type for '{{param}}': expected {_JSON_TYPES[kind]}, but got {got} instead."
@@ -367,7 +370,7 @@ class Truncation(Body):
     @model_validator(mode="after")
     def _has_its_number(self) -> Self:
         if self.type == "last_messages" and self.last_messages is None:
-            raise _missing("last_messages")
+            raise missing("last_messages")
         return self
 
 

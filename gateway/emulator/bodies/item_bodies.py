@@ -190,6 +190,20 @@ class FunctionCallOutputItem(Body):
         return {"type": "function_call_output", "status": "completed", "call_id": self.call_id, "output": output}
 
 
+class ApprovalRequestItem(Body):
+    """The question of an earlier response whether a tool of an MCP server may be called."""
+
+    type: Literal["mcp_approval_request"]
+    id: str | None = None
+    server_label: str
+    name: str
+    arguments: str
+
+    def to_stored(self) -> JsonObject:
+        """Return the item without its id."""
+        return self.model_dump(exclude={"id"})
+
+
 class ApprovalItem(Body):
     """The decision on a call of an MCP server's tool."""
 
@@ -224,12 +238,20 @@ def _item_tag(value: Any) -> str | None:
 
 _CHECKED = frozenset(
     f"<{kind}>"
-    for kind in ("message", "function_call", "function_call_output", "mcp_approval_response", "item_reference")
+    for kind in (
+        "message",
+        "function_call",
+        "function_call_output",
+        "mcp_approval_request",
+        "mcp_approval_response",
+        "item_reference",
+    )
 )
 InputItem: TypeAlias = Annotated[
     Annotated[MessageItem, Tag("<message>")]
     | Annotated[FunctionCallItem, Tag("<function_call>")]
     | Annotated[FunctionCallOutputItem, Tag("<function_call_output>")]
+    | Annotated[ApprovalRequestItem, Tag("<mcp_approval_request>")]
     | Annotated[ApprovalItem, Tag("<mcp_approval_response>")]
     | Annotated[ItemReference, Tag("<item_reference>")]
     | Annotated[JsonObject, Tag("<other>")],

@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from gateway.emulator.bodies.fields import Body
 from gateway.emulator.bodies.item_bodies import MessageItem
 from gateway.emulator.bodies.response_bodies import (
+    AnswerFormat,
+    AutoContainer,
     ContainerCode,
     CreateResponse,
     ResponseOptions,
@@ -37,9 +40,9 @@ def response_from_body(
             metadata=body.metadata,
             temperature=1.0 if body.temperature is None else body.temperature,
             top_p=1.0 if body.top_p is None else body.top_p,
-            reasoning_effort=(body.reasoning or {}).get("effort"),
+            reasoning_effort=body.reasoning.effort if body.reasoning else None,
             max_completion_tokens=body.max_output_tokens,
-            response_format=_stored_format((body.text or {}).get("format")),
+            response_format=_stored_format(body.text.format if body.text else None),
             tool_choice=_stored_choice(body.tool_choice),
             parallel_tool_calls=body.parallel_tool_calls is not False,
         ),
@@ -73,8 +76,8 @@ def _resources(tools: Sequence[ResponseTool]) -> JsonObject:
         match tool:
             case StoreSearch(vector_store_ids=store_ids):
                 resources["file_search"] = {"vector_store_ids": list(store_ids)}
-            case ContainerCode(container=dict() as container):
-                resources["code_interpreter"] = {"file_ids": container.get("file_ids") or []}
+            case ContainerCode(container=AutoContainer(file_ids=file_ids)):
+                resources["code_interpreter"] = {"file_ids": list(file_ids or ())}
     return resources
 
 
@@ -91,24 +94,27 @@ def _stored_choice(choice: Any) -> Any:
             return "auto"
 
 
-def _stored_format(text_format: Any) -> Any:
+def _stored_format(answer: AnswerFormat | None) -> Any:
     """Return the format of the answer as a run has it."""
-    if not isinstance(text_format, dict) or text_format.get("type") in {None, "text"}:
+    if answer is None or answer.type == "text":
         return "auto"
-    if text_format["type"] != "json_schema":
-        return {"type": text_format["type"]}
-    schema = {name: text_format[name] for name in ("name", "description", "schema", "strict") if name in text_format}
-    return {"type": "json_schema", "json_schema": schema}
+    if answer.type == "json_object":
+        return {"type": "json_object"}
+    return {"type": "json_schema", "json_schema": _dumped(answer, exclude={"type"})}
+
+
+def _dumped(options: Body | None, exclude: set[str] | None = None) -> JsonObject:
+    return {} if options is None else options.model_dump(exclude_none=True, by_alias=True, exclude=exclude)
 
 
 def _shown_options(body: CreateResponse, tools: Sequence[ResponseTool]) -> JsonObject:
     return {
         "max_tool_calls": body.max_tool_calls,
         "prompt_cache_key": body.prompt_cache_key,
-        "reasoning": {"effort": None, "summary": None, **(body.reasoning or {})},
+        "reasoning": {"effort": None, "summary": None, **_dumped(body.reasoning)},
         "safety_identifier": body.safety_identifier,
         "service_tier": body.service_tier or "default",
-        "text": {"format": {"type": "text"}, "verbosity": "medium", **(body.text or {})},
+        "text": {"format": {"type": "text"}, "verbosity": "medium", **_dumped(body.text)},
         "tool_choice": body.tool_choice or "auto",
         "tools": [tool if isinstance(tool, dict) else tool.to_shown() for tool in tools],
         "top_logprobs": body.top_logprobs or 0,

@@ -4,17 +4,19 @@ The options that the emulator only shows again are taken in any form that is JSO
 specification and the parameters of the official SDK.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from gateway.emulator.bodies.fields import (
     STRING_OR_ARRAY,
     Body,
     MetadataField,
+    ReasoningEffort,
     Temperature,
     TopP,
     json_type_name,
+    missing,
     type_tag,
 )
 from gateway.emulator.bodies.item_bodies import MAX_ITEMS, InputItem
@@ -90,18 +92,26 @@ class NamedFunction(Body):
         }
 
 
+class SearchRanking(Body):
+    """The way that a file search ranks its results."""
+
+    ranker: str | None = None
+    score_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    hybrid_search: JsonObject | None = None
+
+
 class StoreSearch(Body):
     """A file search in vector stores."""
 
     type: Literal["file_search"]
     vector_store_ids: tuple[str, ...]
     max_num_results: Annotated[int, Field(ge=1, le=50)] | None = None
-    ranking_options: JsonObject | None = None
+    ranking_options: SearchRanking | None = None
     filters: JsonObject | None = None
 
     def to_stored(self) -> JsonObject:
         """Return the tool as a run has it."""
-        options: JsonObject = {"ranking_options": self.ranking_options or {}}
+        options: JsonObject = {"ranking_options": self._ranking()}
         if self.max_num_results is not None:
             options["max_num_results"] = self.max_num_results
         return {"type": "file_search", "file_search": options}
@@ -112,16 +122,34 @@ class StoreSearch(Body):
             "type": "file_search",
             "filters": self.filters,
             "max_num_results": self.max_num_results or 20,
-            "ranking_options": {"ranker": "auto", "score_threshold": 0.0, **(self.ranking_options or {})},
+            "ranking_options": {"ranker": "auto", "score_threshold": 0.0, **self._ranking()},
             "vector_store_ids": list(self.vector_store_ids),
         }
+
+    def _ranking(self) -> JsonObject:
+        return {} if self.ranking_options is None else self.ranking_options.model_dump(exclude_none=True)
+
+
+class AutoContainer(Body):
+    """A container that is made when it is needed, with files."""
+
+    type: Literal["auto"] = "auto"
+    file_ids: tuple[str, ...] | None = None
+    memory_limit: str | None = None
+    network_policy: JsonObject | None = None
+
+
+def _string_or_object(value: Any) -> str | None:
+    return "<string>" if isinstance(value, str) else "<object>" if json_type_name(value) == "an object" else None
 
 
 class ContainerCode(Body):
     """The code interpreter, and the container in which it runs."""
 
     type: Literal["code_interpreter"]
-    container: str | JsonObject
+    container: Annotated[
+        Annotated[str, Tag("<string>")] | Annotated[AutoContainer, Tag("<object>")], Discriminator(_string_or_object)
+    ]
     allowed_callers: tuple[str, ...] | None = None
 
     def to_stored(self) -> JsonObject:
@@ -130,7 +158,8 @@ class ContainerCode(Body):
 
     def to_shown(self) -> JsonObject:
         """Return the tool as a response shows it."""
-        return {"type": "code_interpreter", "container": self.container}
+        shown = self.container if isinstance(self.container, str) else self.container.model_dump(exclude_none=True)
+        return {"type": "code_interpreter", "container": shown}
 
 
 def _tool_tag(value: Any) -> str | None:
@@ -147,14 +176,43 @@ ResponseTool: TypeAlias = Annotated[
 ]
 
 
-def _string_or_object(value: Any) -> str | None:
-    return "<string>" if isinstance(value, str) else "<object>" if json_type_name(value) == "an object" else None
-
-
 class ConversationReference(Body):
     """A conversation by its id."""
 
     id: str
+
+
+class AnswerFormat(Body):
+    """The format of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: str | None = None
+    description: str | None = None
+    schema_: JsonObject | None = Field(default=None, alias="schema")
+    strict: bool | None = None
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if self.type == "json_schema":
+            for name, value in (("name", self.name), ("schema", self.schema_)):
+                if value is None:
+                    raise missing(name)
+        return self
+
+
+class TextOptions(Body):
+    """The format and the length of the answer."""
+
+    format: AnswerFormat | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class ReasoningOptions(Body):
+    """The way that the model thinks. All but the effort is only shown again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    effort: ReasoningEffort | None = None
 
 
 class ResponseOptions(Body):
@@ -192,8 +250,8 @@ class ResponseOptions(Body):
     top_p: TopP | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    text: JsonObject | None = None
-    reasoning: JsonObject | None = None
+    text: TextOptions | None = None
+    reasoning: ReasoningOptions | None = None
     service_tier: str | None = None
     user: str | None = None
     safety_identifier: str | None = None

@@ -128,4 +128,4 @@ def _response_tool(tool: JsonObject, resources: JsonObject) -> JsonObject:
             return {"type": "file_search", "vector_store_ids": tuple(store_ids)}
         case _:
             files = resources.get("code_interpreter", {}).get("file_ids", [])
-            return {"type": "code_interpreter", "container": {"type": "auto", "file_ids": files}}
+            return {"type": "code_interpreter", "container": {"type": "auto", "file_ids": tuple(files)}}
