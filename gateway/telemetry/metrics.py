@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from importlib.metadata import version
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.telemetry.instruments import LoopCounter, LoopHistogram
 from gateway.telemetry.operation_labels import OperationLabels
 from gateway.telemetry.operation_record import OperationRecord
 from schema.contract.errors import ErrorCode
@@ -97,13 +98,17 @@ class GatewayMetrics:
         def describe(kind: str, name: str, documentation: str, labels: tuple[str, ...]) -> None:
             self.descriptions.append(MetricDescription(PREFIX + name, kind, labels, documentation))
 
-        def counter(name: str, documentation: str, *labels: str) -> Counter:
+        def counter(name: str, documentation: str, *labels: str) -> LoopCounter:
             describe("counter", name, documentation, labels)
-            return Counter(PREFIX + name, documentation, labels, registry=registry)
+            made = LoopCounter(PREFIX + name, documentation, labels)
+            registry.register(made)
+            return made
 
-        def histogram(name: str, documentation: str, buckets: Iterable[float], *labels: str) -> Histogram:
+        def histogram(name: str, documentation: str, bounds: Sequence[float], *labels: str) -> LoopHistogram:
             describe("histogram", name, documentation, labels)
-            return Histogram(PREFIX + name, documentation, labels, buckets=tuple(buckets), registry=registry)
+            made = LoopHistogram(PREFIX + name, documentation, bounds, labels)
+            registry.register(made)
+            return made
 
         ProcessCollector(registry=registry)
         build_labels = ("version", "python")
@@ -117,7 +122,7 @@ class GatewayMetrics:
         )
         self._errors = counter("operation_errors", "Codes of errors, each once for an operation.", "code")
         for code in ErrorCode:
-            self._errors.labels(code.value)
+            self._errors.add((code.value,), 0)
         self._predicted_calls = counter(
             "predicted_calls",
             "Upstream calls that operations were predicted to make, or an upper bound that was within the limit.",
@@ -166,29 +171,44 @@ class GatewayMetrics:
     def record_operation(self, record: OperationRecord) -> None:
         """Count an operation that has ended."""
         of = (self._labels.label(record), record.kind or NOT_READ)
-        self._operations.labels(*of, "unknown" if record.outcome is None else record.outcome.value).inc()
-        self._operation_seconds.labels(*of).observe(record.duration_ms / 1000)
+        self._operations.add(
+            (
+                *of,
+                "unknown" if record.outcome is None else record.outcome.value,
+            )
+        )
+        self._operation_seconds.observe(record.duration_ms / 1000, of)
         for code in record.codes:
-            self._errors.labels(str(code)).inc()
+            self._errors.add((str(code),))
         if record.upstream_calls or record.admitted_calls:
-            self._predicted_calls.labels(*of).inc(record.admitted_calls)
-            self._calls_of_operations.labels(*of).inc(record.upstream_calls)
+            self._predicted_calls.add(of, record.admitted_calls)
+            self._calls_of_operations.add(of, record.upstream_calls)
         if record.objects or record.admitted_objects:
-            self._predicted_objects.labels(*of).inc(record.admitted_objects)
-            self._objects.labels(*of).inc(record.objects or 0)
+            self._predicted_objects.add(of, record.admitted_objects)
+            self._objects.add(of, record.objects or 0)
 
     def record_call(self, call: str, status: int | None, started: float) -> None:
         """Count an upstream call that has ended. `call` is the operation's id in the specification."""
-        self._calls.labels(call, NO_STATUS if status is None else str(status)).inc()
-        self._call_seconds.labels(call).observe(self.clock() - started)
+        self._calls.add(
+            (
+                call,
+                NO_STATUS if status is None else str(status),
+            )
+        )
+        self._call_seconds.observe(self.clock() - started, (call,))
 
     def record_retry(self, call: str) -> None:
         """Count a call that is sent again."""
-        self._retries.labels(call).inc()
+        self._retries.add((call,))
 
     def record_refused_call(self, call: str, code: str) -> None:
         """Count a call that is not sent, because of a pause or an open circuit breaker."""
-        self._refused_calls.labels(call, code).inc()
+        self._refused_calls.add(
+            (
+                call,
+                code,
+            )
+        )
 
     def record_slot_wait(self, started: float) -> None:
         """Record how long a call waited until it could be sent."""
@@ -196,25 +216,31 @@ class GatewayMetrics:
 
     def record_batch(self, kind: str, key_count: int) -> None:
         """Record the size of a batch of loads."""
-        self._batch_keys.labels(kind).observe(key_count)
+        self._batch_keys.observe(key_count, (kind,))
 
     def record_cache_reads(self, keys: str, found: CacheTier, count: int) -> None:
         """Count keys by where they were found."""
         if count:
-            self._cache_reads.labels(keys, found.value).inc(count)
+            self._cache_reads.add(
+                (
+                    keys,
+                    found.value,
+                ),
+                count,
+            )
 
     def record_stale_answers(self, keys: str, count: int) -> None:
         """Count keys that an expired entry served."""
         if count:
-            self._stale_answers.labels(keys).inc(count)
+            self._stale_answers.add((keys,), count)
 
     def record_response_look_up(self, *, was_found: bool) -> None:
         """Count a look-up of a whole response."""
-        self._responses.labels("yes" if was_found else "no").inc()
+        self._responses.add(("yes" if was_found else "no",))
 
     def record_event(self, event: str) -> None:
         """Count an event that was sent to a subscriber."""
-        self._events.labels(event).inc()
+        self._events.add((event,))
 
     def record_lag(self, seconds: float) -> None:
         """Record how much later than due the event loop ran a timer."""
@@ -222,8 +248,8 @@ class GatewayMetrics:
 
     def record_store(self, store: str, started: float, *, has_answered: bool) -> None:
         """Record a request to Redis or the ledger."""
-        self._store_seconds.labels(store).observe(self.clock() - started)
-        self._store_errors.labels(store).inc(not has_answered)
+        self._store_seconds.observe(self.clock() - started, (store,))
+        self._store_errors.add((store,), not has_answered)
 
 
 def render_metrics_table(descriptions: Iterable[MetricDescription]) -> str:
