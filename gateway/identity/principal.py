@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from gateway.identity.token_expiry import expiry_from_credential
@@ -92,6 +92,12 @@ class Principal:
     def from_user(cls, user: User, upstream: UpstreamIdentity, expires_at: float | None = None) -> Principal:
         """Make the principal of a signed-in user, whose calls carry the gateway's own key."""
         return cls(None, user.owner.digest(upstream), user, expires_at, uses_own_key=True)
+
+    def extended_by(self, other: Principal) -> Principal:
+        """Return this principal with the later end of its own token and of another one of the same caller."""
+        if self.expires_at is None or (other.expires_at is not None and other.expires_at <= self.expires_at):
+            return self
+        return replace(self, expires_at=other.expires_at)
 
     @property
     def visibility(self) -> str:

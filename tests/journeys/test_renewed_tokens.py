@@ -22,7 +22,9 @@ from tests.support.emulator_runs import (
     messages_of_run,
     statuses,
 )
+from tests.support.file_client import target
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.made_files import MADE_FILES, shown_files, start_drawing
 from tests.support.mutations import assistant, succeed
 from tests.support.node import npm_install, run_node
 from tests.support.npm_clients import PACKAGES, SUPPORT
@@ -107,6 +109,30 @@ async def test_a_token_renewed_in_the_middle_of_a_run_loses_no_event(
     assert statuses(events) == ["QUEUED", "IN_PROGRESS", "COMPLETED"]
     check_events_match_messages(events, await messages_of_run(emulator, run))
     assert {event["provenance"] for event in events if "provenance" in event} == {"STREAMED"}
+
+
+async def test_an_event_after_a_renewal_has_addresses_that_last_as_the_new_token_does(
+    emulator: Emulator, gateway: Gateway, issuer: OidcServer
+) -> None:
+    """Another socket of the user, with an older token, shares the renderings."""
+    old, older = token_of(issuer, seconds=30), token_of(issuer, seconds=20)
+    user = UserClient(gateway, older)
+    user.credential = f"Bearer {older}"
+    run_id = await start_drawing(emulator, user)
+    async with open_socket(gateway, key=older) as other, open_socket(gateway, key=old) as socket:
+        for each in (other, socket):
+            reader = await each.subscribe(MADE_FILES, run=run_id)
+            await reader.wait_for_event("RunSnapshot")
+        await socket.send_ping({"Authorization": f"Bearer {token_of(issuer)}"})
+        await socket.wait_for_pong()
+        emulator.clock.advance(LONG_SECONDS)
+        files = shown_files(await reader.wait_for_completion())
+    assert files
+    for file in files:
+        reply = await gateway.send("GET", target(file["contentUrl"]))
+        assert reply.status == 200
+        seconds = int(reply.headers["Cache-Control"].removeprefix("private, max-age="))
+        assert seconds > 100  # one of the old token ends 30 s after it
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,10 @@ class Subscriber:
         self._feed.on_available(self._schedule)
         self._schedule()
 
+    def extend_access(self, principal: Principal) -> None:
+        """Render the events to come for as long as this token of the same caller lasts."""
+        self._group.extend_access(principal)
+
     def unsubscribe(self, error: GatewayError | None = None) -> None:
         """Stop without a message to the client. Does nothing if the subscription has ended.
 
@@ -216,12 +220,13 @@ class FanOut:
             self._decrement_count(digest)
             raise
         group = self._get_group(principal, started)
+        group.extend_access(principal)
         group.member_count += 1
         return Subscriber(self, started.feed, group, record)
 
     def remove_subscriber(self, group: RenderGroup, feed: EventFeed) -> None:
         """Remove a subscriber and close its feed. A group without members is removed too."""
-        self._decrement_count(group.digest)
+        self._decrement_count(group.principal.digest)
         group.member_count -= 1
         if group.member_count == 0:
             del self._groups[group.key]
@@ -239,12 +244,12 @@ class FanOut:
         key = (principal.visibility, address, started.selection_key)
         group = self._groups.get(key)
         if group is None:
-            render = functools.partial(self._render, address, principal, started)
-            group = self._groups[key] = RenderGroup(key, principal.digest, render, self._tasks, self.queue)
+            render = functools.partial(self._render, address, started)
+            group = self._groups[key] = RenderGroup(key, principal, render, self._tasks, self.queue)
         return group
 
     async def _render(
-        self, address: str, principal: Principal, started: StartedSubscription, event: RunEvent
+        self, address: str, started: StartedSubscription, principal: Principal, event: RunEvent
     ) -> EncodedJson:
         """Render an event for clients that called by an address, in a task of its own."""
         use_called_address(address)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 
 from gateway.background_tasks import BackgroundTasks
+from gateway.identity.principal import Principal
 from gateway.server.live.fair_queue import FairQueue, QueueMember
 from schema.contract.encoded_json import EncodedJson
 from schema.contract.rate_limits import RateLimitedError
@@ -40,8 +41,8 @@ class SharedRendering:
 class RenderGroup:
     """The subscribers of one caller with one selection, who see the same, and the renderings that they share.
 
-    `key` is what they see and select, and the address by which they called, since a rendering may show it. `digest` is
-    the principal in whose name they are counted.
+    `key` is what they see and select, and the address by which they called, since a rendering may show it. `principal`
+    is the caller, with the latest token that any of them has shown.
 
     Events are told apart by identity: all feeds of a log return the same object. A rendering is dropped once every
     member has been sent it, so an idle group holds none.
@@ -53,23 +54,23 @@ class RenderGroup:
         "_render",
         "_renderings",
         "_tasks",
-        "digest",
         "key",
         "member_count",
+        "principal",
         "render_count",
     )
 
     def __init__(
         self,
         key: Hashable,
-        digest: str,
-        render: Callable[[RunEvent], Awaitable[EncodedJson]],
+        principal: Principal,
+        render: Callable[[Principal, RunEvent], Awaitable[EncodedJson]],
         tasks: BackgroundTasks,
         queue: FairQueue,
     ) -> None:
         """Start without members. `render` raises nothing but `RateLimitedError`."""
         self.key = key
-        self.digest = digest
+        self.principal = principal
         self.member_count = 0
         self.render_count = 0
         self._render = render
@@ -77,6 +78,13 @@ class RenderGroup:
         self._queue = queue
         self._renderings: OrderedDict[int, SharedRendering] | None = None
         self._payload_bytes = 0
+
+    def extend_access(self, principal: Principal) -> None:
+        """Render for as long as this token of the caller lasts, if it is their latest: addresses of files end with it.
+
+        All else that the caller may see stays as it was.
+        """
+        self.principal = self.principal.extended_by(principal)
 
     def get_rendering(self, event: RunEvent) -> SharedRendering:
         """Return the rendering of an event. The first call for an event starts it."""
@@ -118,7 +126,7 @@ class RenderGroup:
 
     async def _render_payload(self, rendering: SharedRendering) -> None:
         try:
-            payload = await self._render(rendering.event)
+            payload = await self._render(self.principal, rendering.event)
         except RateLimitedError as refusal:
             rendering.refusal = refusal
             self._evict(rendering)  # whoever comes again after the time that it names gets the event

@@ -140,9 +140,9 @@ class SocketOperations:
     async def renew_credential(self, authorization: Sequence[str]) -> bool:
         """Take a new credential of the same caller. With any other, the socket is closed. Returns whether it was taken.
 
-        Subscriptions go on as they are. Those of an admin who is none any more would keep the rights of one, so the
-        socket is closed, and a client that comes again goes on with what it may see now. A message that comes behind is
-        read afterwards.
+        Subscriptions go on with the same rights, for longer. Those of an admin who is none any more would keep
+        the rights of one, so the socket is closed, and a client that comes again goes on with what it may see now. A
+        message that comes behind is read afterwards.
         """
         if self._principal is None or self.is_closing():
             return False
@@ -158,6 +158,9 @@ class SocketOperations:
             self._end_credential("the role of an admin has ended")
             return False
         self.initialise(renewed)
+        for operation in self._active.values():
+            if isinstance(operation, Subscriber):
+                operation.extend_access(renewed)
         return True
 
     def start_operation(self, id_: str, request: GraphQLRequest, size: int) -> None:
@@ -274,6 +277,8 @@ class SocketOperations:
     async def _subscribe(self, id_: str, parsed: ParsedRequest, principal: Principal) -> None:
         subscriber = await self._services.connections.fan_out.subscribe(parsed, principal)
         self._active[id_] = subscriber
+        if self._principal is not None:
+            subscriber.extend_access(self._principal)  # renewed meanwhile
         if self._close is not None and self._close.code is CloseCode.FORBIDDEN:
             self.stop_operation(id_)
             return

@@ -64,3 +64,14 @@ def test_a_digest_takes_any_text() -> None:
     upstream = UpstreamIdentity("https://upstream.test")
     texts = ["\ud800", "\udcc3\udca9", "é", "\0"]
     assert len({Owner("i", text).digest(upstream) for text in texts}) == len(texts)
+
+
+def test_the_later_end_of_two_tokens_of_a_user_changes_nothing_else() -> None:
+    upstream = UpstreamIdentity("https://upstream.test")
+    owner = Owner("https://issuer.test", "alice")
+    first = Principal.from_user(User(owner), upstream, 100.0)
+    endless = Principal.from_user(User(owner), upstream)
+    later = Principal.from_user(User(owner, is_admin=True), upstream, 200.0)
+    assert first.extended_by(later) == Principal.from_user(User(owner), upstream, 200.0)
+    assert later.extended_by(first) is later
+    assert first.extended_by(endless) == endless.extended_by(first) == endless

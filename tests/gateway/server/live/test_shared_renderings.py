@@ -1,11 +1,14 @@
 import asyncio
 
 from gateway.background_tasks import BackgroundTasks
+from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.server.live.fair_queue import FairQueue
 from gateway.server.live.shared_renderings import MAX_RENDERING_BYTES, MAX_RENDERINGS, RenderGroup, SharedRendering
 from schema.contract.rate_limits import RateLimitedError
 from schema.contract.run_events import LaggedChange, RunEvent
 from tests.support.fake_run_events import run_event
+
+CALLER = Principal.from_credential("Bearer a", UpstreamIdentity("https://upstream.test"))
 
 
 def event(number: int = 1) -> RunEvent:
@@ -21,10 +24,11 @@ class World:
         self.rendered: list[str] = []
         self.tasks = BackgroundTasks()
         self.payload = payload
-        self.group = RenderGroup(("visibility", "selection"), "digest", self.render, self.tasks, FairQueue())
+        self.group = RenderGroup(("visibility", "selection"), CALLER, self.render, self.tasks, FairQueue())
         self.group.member_count = 2
 
-    async def render(self, event: RunEvent) -> bytes:
+    async def render(self, principal: Principal, event: RunEvent) -> bytes:
+        assert principal is CALLER
         await self.released.wait()
         self.rendered.append(event.cursor)
         return self.payload
@@ -101,7 +105,7 @@ async def test_a_rendering_that_is_refused_wakes_its_waiters_and_is_tried_again_
     world, member, one = World(), Member(), event()
     refusal = RateLimitedError("This gateway lets a caller have 1.", retry_after_ms=5)
 
-    async def refuse(_: RunEvent) -> bytes:
+    async def refuse(_: Principal, __: RunEvent) -> bytes:
         raise refusal
 
     world.group._render = refuse
