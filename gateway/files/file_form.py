@@ -73,6 +73,8 @@ class UploadForm:
         try:
             pieces = [piece for event in self._parser.parse(data) for piece in self._read_event(event)]
         except MultipartError as error:
+            if any(isinstance(each, UnicodeDecodeError) for each in error.args):
+                raise _refuse("Expected the headers of parts in UTF-8, got other bytes.") from None
             raise _refuse(f"Expected a form of type {FORM_TYPE}, got a malformed one: {error}.") from None
         if self._other_bytes > MAX_FORM_OVERHEAD:
             raise _refuse(f"Expected at most {MAX_FORM_OVERHEAD} bytes beside the file, got more.")

@@ -164,11 +164,16 @@ class UploadEndpoint:
 
         Any page can send a form to any server. Its browser may add a password that it stores for this one.
         """
-        is_told = PREFLIGHT_HEADER.lower() in caller.headers
-        is_allowed = not is_foreign_page(caller) or self._authenticator.origins.allows(caller.origin)
-        if not is_told and not (caller.authorization and is_allowed):
-            message = f"Expected an Authorization header, or the header {PREFLIGHT_HEADER}: 1, got a plain form."
-            raise Refusal(403, GatewayError(ErrorCode.FORBIDDEN, message), (_CLOSE,))
+        if PREFLIGHT_HEADER.lower() in caller.headers:
+            return
+        told = f"the header {PREFLIGHT_HEADER}: 1"
+        if not caller.authorization:
+            message = f"Expected an Authorization header, or {told}, got a plain form."
+        elif is_foreign_page(caller) and not self._authenticator.origins.allows(caller.origin):
+            message = f"Expected {told}, or a page that GATEWAY_ALLOWED_ORIGINS names, got the plain form of another."
+        else:
+            return
+        raise Refusal(403, GatewayError(ErrorCode.FORBIDDEN, message), (_CLOSE,))
 
     def _expect_form(self, request: web.Request) -> IncomingUpload:
         encoding = request.headers.get("Content-Encoding", "identity").strip().lower()

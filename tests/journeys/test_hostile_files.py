@@ -117,7 +117,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "two files": (raw_form(part("file", b"x", "a"), part("file", b"y", "b")), 400, "got two"),
     "another part": (raw_form(part("files[]", b"x", "a")), 400, 'got "files[]"'),
     "no end": (raw_form(part("file", b"x", "a"), ends=False), 400, "without its end"),
-    "a name in another charset": (raw_form(part("file", b"x", "a").replace(b"a", b"\xff")), 400, "malformed"),
+    "a name in another charset": (raw_form(part("file", b"x", "a").replace(b"a", b"\xff")), 400, "in UTF-8"),
     "a purpose with a line break": (raw_form(part("file", b"x", "a"), part("purpose", b"a\r\nb")), 400, "a word"),
 }
 
