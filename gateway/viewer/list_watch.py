@@ -2,7 +2,7 @@
 
 A run that waits may be answered, cancelled or expire without this gateway. While a viewer asks for the inbox or follows
 the list, the runs that are known to wait are read again, at most 100 of an owner, ever more rarely. One process at a
-time does so for those who follow.
+time does so for those who follow, and reads a run that was answered or cancelled elsewhere until its end.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class ListWatch:
     async def _do_round(
         self, owner: RecordOwner, name: LogName, waited: Collection[RunRecordKey]
     ) -> Collection[RunRecordKey]:
-        """Look at a list once. Returns the runs that wait now."""
+        """Look at a list once. Returns the runs that wait now, and those that were read to go on."""
         follower = self._followers[owner]
         try:
             await follower.check_accepted()
@@ -135,10 +135,12 @@ class ListWatch:
         except GatewayError:  # the database is away
             return waited
         waiting = {RunRecordKey(RecordKey(owner, run.key.thread_id), run.key.run_id) for run in page.items}
-        expired = self._checks.take_expired([run for run in waited if run not in waiting], self._unix_seconds())
-        if due := [*expired, *self._checks.take_due(waiting, self._now())]:
+        left = [run for run in waited if run not in waiting]
+        going_on = [run for run in left if self._checks.goes_on(run)][:WATCHED_RUNS]
+        expired = self._checks.take_expired([run for run in left if run not in going_on], self._unix_seconds())
+        if due := [*expired, *self._checks.take_due([*waiting, *going_on], self._now())]:
             await self._read(due, follower.open_poller)
-        return waiting
+        return waiting.union(going_on)
 
     async def _read(self, runs: Sequence[RunRecordKey], open_poller: Callable[[], ThreadsApi]) -> None:
         """Read runs again. What they became is seen by the port. A run that is gone is gone with its thread."""
@@ -149,4 +151,5 @@ class ListWatch:
                 if not isinstance(result, GatewayError):
                     self._checks.record_read(run, result)
                 elif result.code is ErrorCode.NOT_FOUND:
+                    self._checks.record_missing(run)
                     self._keeper.missing.observe_thread(run.key.owner, run.key.thread_id)

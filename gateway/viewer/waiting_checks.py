@@ -1,13 +1,19 @@
-"""The times at which runs that wait are read again: soon at first, and ever more rarely while nothing happens. Pure."""
+"""The times at which runs that wait are read again: soon at first, and ever more rarely while nothing happens. Pure.
+
+A run that no longer waits, because it was answered or cancelled elsewhere, is read in the same way until its end.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from gateway.ledger.record_merging import WAITING_STATUS
 from gateway.ledger.sightings import RunRecordKey
+from schema.contract.statuses import is_terminal
 from schema.contract.wire import RunObject
 
 FIRST_CHECK_SECONDS = 10.0
@@ -19,11 +25,15 @@ MAX_KNOWN_RUNS = 10_000
 
 @dataclass(slots=True)
 class _Check:
-    """When a run is due, how long it is left alone after that, and when it expires by the upstream's clock."""
+    """When a run is due, how long it is left alone after that, and when it expires by the upstream's clock.
+
+    `goes_on` if it was last read neither waiting nor ended.
+    """
 
     due_at: float
     pause_seconds: float = FIRST_CHECK_SECONDS
     expires_at: float | None = None
+    goes_on: bool = False
 
 
 class WaitingChecks:
@@ -48,8 +58,22 @@ class WaitingChecks:
     def record_read(self, run: RunRecordKey, read: RunObject) -> None:
         """Record what was read of a run."""
         check = self._checks.get(run)
-        if check is not None:
-            check.expires_at = read.expires_at
+        if check is None:
+            return
+        has_ended = is_terminal(read.status)
+        went_on, check.goes_on = check.goes_on, not has_ended and read.status != WAITING_STATUS
+        check.expires_at = None if has_ended else read.expires_at
+        if check.goes_on and not went_on:
+            check.due_at, check.pause_seconds = -math.inf, FIRST_CHECK_SECONDS
+
+    def record_missing(self, run: RunRecordKey) -> None:
+        """Record that a run is gone."""
+        self._checks.pop(run, None)
+
+    def goes_on(self, run: RunRecordKey) -> bool:
+        """Return whether a run was last read neither waiting nor ended, so that nobody else may see its end."""
+        check = self._checks.get(run)
+        return check is not None and check.goes_on
 
     def take_expired(self, runs: Iterable[RunRecordKey], unix_seconds: float) -> list[RunRecordKey]:
         """Take the runs that are known to have expired, of those that wait no longer. The others are forgotten too."""

@@ -118,14 +118,31 @@ async def test_a_list_that_is_followed_is_looked_at_while_it_is(watched: Watched
     watched.follow()
     await until(lambda: watched.clock.slept == [BUSY_ROUND_SECONDS])
     assert len(watched.upstream.calls) == 1
-    watched.upstream.runs[RUN] = run(status="in_progress", thread_id="thread_1")
+    watched.upstream.runs[RUN] = run(status="cancelled", thread_id="thread_1")
     await watched.clock.pass_round()
-    await wait_until_told(reader, "thread_1/run_1 is in_progress")
+    await wait_until_told(reader, "thread_1/run_1 is cancelled")
     await watched.clock.pass_round()
     assert watched.clock.slept[-1] == IDLE_ROUND_SECONDS
     await reader.aclose()
     watched.clock.end_sleep()
     await until(lambda: not watched.watch.followed_count)
+
+
+async def test_a_run_that_was_answered_elsewhere_is_followed_to_its_end(watched: Watched) -> None:
+    await watched.record()
+    reader = await watched.kept.follow()
+    watched.follow()
+    await until(lambda: len(watched.clock.slept) == 1)
+    for status in ("in_progress", "completed"):
+        watched.upstream.runs[RUN] = run(status=status, thread_id="thread_1", expires_at=WAITS.expires_at)
+        await watched.clock.pass_round()
+        await wait_until_told(reader, f"thread_1/run_1 is {status}")
+        assert watched.clock.slept[-1] == BUSY_ROUND_SECONDS
+    for _ in range(2):
+        await watched.clock.pass_round()
+    assert watched.clock.slept[-1] == IDLE_ROUND_SECONDS
+    assert len(watched.upstream.calls) == 3
+    await reader.aclose()
 
 
 async def test_a_run_that_expired_is_read_once_more_so_that_its_viewers_are_told(watched: Watched) -> None:
@@ -183,10 +200,10 @@ def test_only_a_run_that_is_known_to_have_expired_is_read_after_it_waits_no_more
     record = RecordKey(CredentialOwner("ann"), "thread_1")
     keys = [RunRecordKey(record, f"run_{number}") for number in range(3)]
     checks.take_due(keys[:2], 0.0)
-    checks.record_read(keys[0], run(expires_at=100))
-    checks.record_read(keys[2], run(expires_at=100))
+    checks.record_read(keys[0], run(status="requires_action", expires_at=100))
+    checks.record_read(keys[2], run(status="requires_action", expires_at=100))
     assert checks.take_expired(keys, 99.0) == []
     checks.take_due(keys[:2], 0.0)
-    checks.record_read(keys[0], run(expires_at=100))
+    checks.record_read(keys[0], run(status="requires_action", expires_at=100))
     assert checks.take_expired(keys, 100.0) == [keys[0]]
     assert checks.take_expired(keys, 100.0) == []
