@@ -133,7 +133,7 @@ class RateLimit:
     operations_remaining: int | None = plain_field("Operations that are left in this window.")
     runs_limit: int | None = plain_field("Runs that the caller may start in a window.")
     runs_remaining: int | None = plain_field("Runs that are left in this window.")
-    resets_at: DateTime = plain_field("The time when the next window begins.")
+    resets_at: DateTime = plain_field("The time when everything is left again, if nothing more is used.")
 
 
 @strawberry.type(description="The caller.")
@@ -174,7 +174,9 @@ class Viewer:
     ) -> ThreadConnection | None:
         """The caller's own threads, the latest activity first unless ordered otherwise. It costs no upstream call.
 
-        Without a database it is refused as `UNSUPPORTED`.
+        For a caller with a credential of the upstream, one call may ask whether it is still accepted, and on Azure AI
+        Foundry up to ten read the upstream's own list. Without a database it is refused as `UNSUPPORTED`, as are
+        `waitingRuns` and `usage`.
         """
         conditions = RecordFilter() if filter is None else filter.to_conditions()
         order = RecordOrder(order_by.value)
