@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from gateway.background_tasks import BackgroundTasks, end_tasks
 from gateway.run_log.event_cursors import position_from_cursor
@@ -16,7 +17,7 @@ from gateway.run_log.store.event_log import Draft, EventLog, LogName, LogUnavail
 from gateway.run_log.store.memory_log import MemoryLog
 from gateway.telemetry.rare_warning import RareWarning
 from schema.contract.errors import GatewayError
-from schema.contract.run_events import Change, LaggedChange, Provenance
+from schema.contract.run_events import Change, LaggedChange, Provenance, StatusChange
 
 _logger = logging.getLogger(__name__)
 
@@ -25,16 +26,29 @@ RETURN_SECONDS = 2.0
 
 
 class _ListState:
-    """The state of a viewer's list as its log knows it: none, since the list is in the ledger."""
+    """The state of a viewer's list as its log knows it: whether a run began to wait. The list is in the ledger."""
 
     has_begun = True
 
-    def apply(self, change: Change, provenance: Provenance, /) -> None:
-        """Do nothing."""
+    def __init__(self) -> None:
+        self.run_waits = asyncio.Event()
+
+    def apply(self, change: Change, provenance: Provenance, /) -> None:  # noqa: ARG002 - of the protocol
+        """Record that a run begins to wait."""
+        if isinstance(change, StatusChange) and change.run.status == "requires_action":
+            self.run_waits.set()
 
     def baseline(self) -> list[Change]:
         """Return no change: a reader begins with those to come."""
         return []
+
+
+class _Session(NamedTuple):
+    """A list that is followed in this process."""
+
+    mirror: LogMirror
+    buffer: ReplayBuffer
+    state: _ListState
 
 
 class ViewerHub:
@@ -54,7 +68,7 @@ class ViewerHub:
         self._now_seconds = now_seconds
         self._now = now
         self._sleep = sleep
-        self._sessions: dict[LogName, tuple[LogMirror, ReplayBuffer]] = {}
+        self._sessions: dict[LogName, _Session] = {}
         self._closing_tasks = BackgroundTasks()
         self._watches: dict[LogName, WriterLease] = {}
         self._return_task: asyncio.Task[None] | None = None
@@ -73,8 +87,8 @@ class ViewerHub:
         except LogUnavailableError as error:
             self._lost.give(error)
             if session is not None:
-                await session[0].switch_to_local_log(self._log)
-        if session is not None and (log := session[0].log) is not self._log:
+                await session.mirror.switch_to_local_log(self._log)
+        if session is not None and (log := session.mirror.log) is not self._log:
             with contextlib.suppress(LogUnavailableError):  # one in memory always answers
                 await log.publish(name, drafts)
 
@@ -90,7 +104,7 @@ class ViewerHub:
         position = None if after is None else position_from_cursor(after, name.key)
         if self._is_stopping:
             raise stopping_error()
-        mirror, buffer = self._sessions.get(name) or self._open_session(name)
+        mirror, buffer, _ = self._sessions.get(name) or self._open_session(name)
         reader = EventReader(buffer)
         try:
             await mirror.refresh()
@@ -106,6 +120,12 @@ class ViewerHub:
     def is_followed(self, name: LogName) -> bool:
         """Return whether a list has readers in this process."""
         return name in self._sessions
+
+    async def wait_for_waiting_run(self, name: LogName) -> None:
+        """Return when a run of the list begins to wait, at once if one did since the last time. Needs a reader."""
+        if (session := self._sessions.get(name)) is not None:
+            await session.state.run_waits.wait()
+            session.state.run_waits.clear()
 
     async def acquire_watch(self, name: LogName) -> bool:
         """Acquire or keep the right to watch a list for a moment. Returns False if another process has it.
@@ -133,8 +153,8 @@ class ViewerHub:
     def end_readers(self, name: LogName, error: GatewayError) -> None:
         """End all readers of a list with an error."""
         if (session := self._sessions.pop(name, None)) is not None:
-            session[0].end_with_error(error)
-            self._closing_tasks.start(session[0].close())
+            session.mirror.end_with_error(error)
+            self._closing_tasks.start(session.mirror.close())
 
     async def close(self) -> None:
         """End all readers with `GATEWAY_STOPPING`, and every task."""
@@ -144,25 +164,26 @@ class ViewerHub:
         await end_tasks(self._return_task)
         await self._closing_tasks.wait()
 
-    def _open_session(self, name: LogName) -> tuple[LogMirror, ReplayBuffer]:
+    def _open_session(self, name: LogName) -> _Session:
+        state = _ListState()
         mirror = LogMirror(
             name,
             self._log,
-            _ListState(),
+            state,
             new_local_log=lambda: MemoryLog(now=self._now, now_seconds=self._now_seconds),
             now_seconds=self._now_seconds,
             on_reader_closed=self._on_reader_closed,
         )
         buffer = ReplayBuffer(mirror, self._limits, list)
         mirror.add_buffer(buffer, lambda _: True)
-        session = self._sessions[name] = (mirror, buffer)
+        session = self._sessions[name] = _Session(mirror, buffer, state)
         if self._return_task is None or self._return_task.done():
             self._return_task = asyncio.create_task(self._return_to_log())
         return session
 
     async def _on_reader_closed(self, mirror: LogMirror) -> None:
         session = self._sessions.get(mirror.name)
-        if session is not None and session[0] is mirror and not mirror.reader_count:
+        if session is not None and session.mirror is mirror and not mirror.reader_count:
             del self._sessions[mirror.name]
             await asyncio.shield(self._closing_tasks.start(mirror.close()))
 
@@ -170,7 +191,7 @@ class ViewerHub:
         """Return to the shared log, again and again, whatever mirror had to go on with one in memory."""
         while self._sessions:
             await self._sleep(RETURN_SECONDS)
-            for mirror, _ in list(self._sessions.values()):
+            for mirror, *_ in list(self._sessions.values()):
                 if mirror.log is not self._log:
                     try:
                         await mirror.return_to_log(self._log)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from gateway.background_tasks import BackgroundTasks
+from gateway.background_tasks import BackgroundTasks, wait_for_first
 from gateway.ledger.sightings import RecordKey, RecordOwner, RunRecordKey
 from gateway.run_log.store.event_log import LogName
 from gateway.run_log.viewer_hub import ViewerHub
@@ -110,10 +110,17 @@ class ListWatch:
                     waiting = await self._do_round(owner, name, waiting)
                 except Exception:
                     _logger.exception("a viewer's list could not be watched")
-                await self._sleep(BUSY_ROUND_SECONDS if waiting else IDLE_ROUND_SECONDS)
+                await (self._sleep(BUSY_ROUND_SECONDS) if waiting else self._rest(name))
         finally:
             del self._followers[owner]
             await self._hub.release_watch(name)
+
+    async def _rest(self, name: LogName) -> None:
+        """Sleep while no run waits. One that begins to wait is looked at as soon as if it had been there before."""
+        telling = asyncio.ensure_future(self._hub.wait_for_waiting_run(name))
+        await wait_for_first(self._sleep(IDLE_ROUND_SECONDS), telling)
+        if not telling.cancelled():
+            await self._sleep(BUSY_ROUND_SECONDS)
 
     async def _do_round(
         self, owner: RecordOwner, name: LogName, waited: Collection[RunRecordKey]

@@ -11,6 +11,7 @@ from gateway.ledger.sightings import CredentialOwner, RecordKey, RunRecordKey, S
 from gateway.run_log.viewer_hub import ViewerHub
 from gateway.viewer.list_watch import BUSY_ROUND_SECONDS, IDLE_ROUND_SECONDS, ListWatch
 from gateway.viewer.observing_threads_api import ObservingThreadsApi
+from gateway.viewer.seen_objects import seen_run
 from gateway.viewer.waiting_checks import FIRST_CHECK_SECONDS, MAX_CHECK_SECONDS, WaitingChecks
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
@@ -126,6 +127,19 @@ async def test_a_list_that_is_followed_is_looked_at_while_it_is(watched: Watched
     await reader.aclose()
     watched.clock.end_sleep()
     await until(lambda: not watched.watch.followed_count)
+
+
+async def test_a_run_that_begins_to_wait_ends_the_rest(watched: Watched) -> None:
+    reader = await watched.kept.follow()
+    watched.follow()
+    await until(lambda: watched.clock.slept == [IDLE_ROUND_SECONDS])
+    seen = seen_run(watched.kept.ann, "thread_1", WAITS, NOW_MS)
+    watched.kept.keeper.observe(watched.kept.ann, iter([seen]))
+    await wait_until_told(reader, "thread_1/run_1 is requires_action")
+    await until(lambda: watched.clock.slept == [IDLE_ROUND_SECONDS, BUSY_ROUND_SECONDS])
+    assert watched.upstream.calls == []
+    await watched.clock.pass_round()
+    assert watched.upstream.calls == [("get_runs", (RUN,))]
 
 
 async def test_a_run_that_was_answered_elsewhere_is_followed_to_its_end(watched: Watched) -> None:
