@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import AsyncIterator
 
 from aiohttp import web
@@ -37,7 +38,8 @@ class IncomingUpload:
     @property
     def client_has_left(self) -> bool:
         """Whether nobody waits for an answer any more."""
-        return self._request.transport is None or self._request.transport.is_closing()
+        transport = self._request.transport
+        return transport is None or transport.is_closing() or _has_hung_up(transport)
 
     def take_fault(self) -> Exception | None:
         """Return the error with which the pieces ended, if they did, and forget it."""
@@ -82,3 +84,13 @@ class IncomingUpload:
             return self.form.feed(data)
         self._is_at_end = True
         return self.form.finish()
+
+
+def _has_hung_up(transport: asyncio.BaseTransport) -> bool:
+    """Ask the operating system whether the other end is closed, which a busy gateway reads only later. Linux tells."""
+    hang_up, socket = getattr(select, "POLLRDHUP", None), transport.get_extra_info("socket")
+    if hang_up is None or socket is None or socket.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(socket.fileno(), hang_up)
+    return bool(poll.poll(0))

@@ -28,6 +28,7 @@ from gateway.server.http.operation_runner import OperationTasks
 from gateway.server.http.refusals import Refusal, credential_refusal, input_refusal, method_refusal, stopping_refusal
 from gateway.server.http.request_reader import caller_from_request
 from gateway.telemetry.audit import audit_write
+from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.operation_record import OperationRecord, Outcome
 from gateway.upstream.file_transfers import BoundFileTransfers
@@ -90,6 +91,7 @@ class _Creation:
     record: OperationRecord
     transfers: BoundFileTransfers
     intent: CreateIntent | None = field(default=None)
+    sending: asyncio.Task[FileObject] | None = field(default=None)
 
     async def send(self) -> FileObject:
         """Send the file, and record whose it is before anything else. Writes the audit line, whatever comes of it."""
@@ -155,8 +157,15 @@ class UploadEndpoint:
         with HeldRequest(self._unfinished_bytes) as held:
             held.hold(HELD_BYTES)
             await upload.read_beginning()
-            sending = self._send(_Creation(principal, upload, record, self._services.ports.bind_transfers(principal)))
-            file = await self._services.operation_tasks.run(sending, shield=False)
+            creation = _Creation(principal, upload, record, self._services.ports.bind_transfers(principal))
+            try:
+                file = await self._services.operation_tasks.run(self._send(creation), shield=False)
+            except BaseException:
+                self._begin_removal(creation)
+                raise
+            if upload.client_has_left:
+                self._begin_removal(creation)
+                log_end(record, Outcome.CANCELLED)
         return json_response(self._describe(file, upload, principal), 201)
 
     def _check_page(self, caller: Caller) -> None:
@@ -185,27 +194,30 @@ class UploadEndpoint:
         return IncomingUpload(request, form, self._limits.silence_seconds)
 
     async def _send(self, creation: _Creation) -> FileObject:
-        """Send a file for a client. If the client leaves meanwhile, nothing of it stays."""
+        """Send a file for a client. If the client leaves before all of it has arrived, its making is cancelled."""
         services, cost = self._services, creation.transfers.cost
         try:
             async with services.count_call(creation.principal, cost, 1):
                 if services.user_files is not None and creation.principal.user is not None:
                     creation.intent = await services.user_files.begin_upload(creation.principal)
-                sending = self._sending.start(creation.send())
+                creation.sending = self._sending.start(creation.send())
                 try:
-                    return await asyncio.shield(sending)
+                    return await asyncio.shield(creation.sending)
                 except asyncio.CancelledError:
-                    if creation.upload.is_complete:
-                        self._sending.start(self._remove_unclaimed(creation.principal, sending))
-                    else:
-                        sending.cancel()
-                        await asyncio.wait([sending])
+                    if not creation.upload.is_complete:
+                        creation.sending.cancel()
+                        await asyncio.wait([creation.sending])
                     raise
         finally:
             creation.record.upstream_calls = cost.upstream_calls
 
-    async def _remove_unclaimed(self, principal: Principal, sending: asyncio.Task[FileObject]) -> None:
-        """Delete a file that was made although its client has left, since nobody knows its id."""
+    def _begin_removal(self, creation: _Creation) -> None:
+        """Let the file be deleted that is made although its client gets no answer, since nobody knows its id."""
+        sending, creation.sending = creation.sending, None  # its error has frames that hold the creation
+        if sending is not None:
+            self._sending.start(self._remove_once_made(creation.principal, sending))
+
+    async def _remove_once_made(self, principal: Principal, sending: asyncio.Task[FileObject]) -> None:
         await asyncio.wait([sending])
         if sending.cancelled() or sending.exception() is not None:
             return

@@ -6,7 +6,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from gateway.files import upload_endpoint
+from gateway.files.file_form import UploadForm
+from gateway.files.incoming_upload import IncomingUpload
+from gateway.server.http.operation_runner import OperationTasks
 from gateway.upstream.connection_pool import MAX_UNPROVEN_TRANSFERS
 from tests.support.file_client import error_of, upload
 from tests.support.file_samples import BOUNDARY, part, raw_form
@@ -84,6 +89,56 @@ async def test_a_file_that_was_made_although_its_client_left_is_deleted(upstream
         await upstream.arrived.wait()
         await sender.leave()
         upstream.answers.set()
+        await until(lambda: upstream.deleted == ["file-1"])
+    assert upstream.left_over == 0
+
+
+async def test_a_file_is_deleted_whose_client_left_unseen_by_a_busy_gateway(
+    upstream: FileUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a client has left is read in turns; here its turn does not come before the answer of the upstream."""
+    requests: list[web.Request] = []
+
+    class SeenUpload(IncomingUpload):
+        def __init__(self, request: web.Request, form: UploadForm, silence_seconds: float) -> None:
+            super().__init__(request, form, silence_seconds)
+            requests.append(request)
+
+    monkeypatch.setattr(upload_endpoint, "IncomingUpload", SeenUpload)
+    upstream.answers.clear()
+    async with running_gateway(upstream.url) as gateway:
+        with collected_lines() as lines:
+            sender = Sender(gateway)
+            sender.send(HEAD, SOME, END, None)
+            await upstream.arrived.wait()
+            transport = requests[0].transport
+            assert transport is not None
+            transport.pause_reading()
+            await sender.leave()
+            upstream.answers.set()
+            await until(lambda: len(lines.operations) == 1)
+            await until(lambda: upstream.deleted == ["file-1"])
+        assert lines.operations[0]["outcome"] == "cancelled"
+    assert upstream.left_over == 0
+
+
+async def test_a_file_is_deleted_whose_client_left_just_when_it_was_made(
+    upstream: FileUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request is cancelled between the end of the operation and its own next step."""
+    is_made, run = asyncio.Event(), OperationTasks.run
+
+    async def run_until_cancelled(self: OperationTasks, *arguments: Any, **options: Any) -> None:
+        await run(self, *arguments, **options)
+        is_made.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(OperationTasks, "run", run_until_cancelled)
+    async with running_gateway(upstream.url) as gateway:
+        sender = Sender(gateway)
+        sender.send(HEAD, SOME, END, None)
+        await is_made.wait()
+        await sender.leave()
         await until(lambda: upstream.deleted == ["file-1"])
     assert upstream.left_over == 0
 
