@@ -106,7 +106,7 @@ class FileAddresses:
             raise _foreign_address() from None
         seconds_left = contents.ends_at - int(self._now_seconds())
         if seconds_left <= 0:
-            message = f"Expected an address of the last {self._lifetime_seconds} s, got an older one: {ASK_AGAIN}."
+            message = f"Expected an address that has not ended, got one that has: {ASK_AGAIN}."
             raise Refusal(410, GatewayError(ErrorCode.NOT_FOUND, message))
         principal = self._rules.find_principal(contents.holder, caller)
         if principal is None:

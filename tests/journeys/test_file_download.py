@@ -202,7 +202,7 @@ async def test_an_address_serves_one_file_until_its_end_and_cannot_be_changed(
         assert "ask for `contentUrl` again" in message
     late = error_of(await fetch(gateway, str(address.with_query(token=ended))))
     assert late[:2] == (410, "NOT_FOUND")
-    assert "of the last 300 s" in late[2]
+    assert late[2] == "Expected an address that has not ended, got one that has: ask for `contentUrl` again."
     assert emulator.counts.total == 0
 
 
