@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from gateway.upstream import run_stream
 from gateway.upstream.event_decoder import MAX_EVENT_BYTES
 from gateway.upstream.run_stream import UpstreamRunStream
 from schema.contract.errors import ErrorCode, GatewayError
@@ -164,8 +165,11 @@ async def test_a_cut_after_the_final_event_is_not_a_failure(open_stream: Open, e
 
 
 @EACH_END
-async def test_a_connection_that_stays_open_after_the_end_is_closed(open_stream: Open, end: bytes) -> None:
-    opened = await open_stream(chunked_response(run("queued"), end, then="hang", whole=False), grace_seconds=0.05)
+async def test_a_connection_that_stays_open_after_the_end_is_closed(
+    open_stream: Open, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    monkeypatch.setattr(run_stream, "GRACE_SECONDS", 0.05)
+    opened = await open_stream(chunked_response(run("queued"), end, then="hang", whole=False))
     assert len(await opened.rest()) == 2
     assert opened.closed == [True]
 
@@ -183,9 +187,12 @@ async def test_events_shortly_after_the_final_event_are_returned(open_stream: Op
     assert await opened.rest() == ["queued"]
 
 
-async def test_a_server_that_never_stops_after_the_end_is_cut_off(open_stream: Open) -> None:
+async def test_a_server_that_never_stops_after_the_end_is_cut_off(
+    open_stream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_stream, "GRACE_SECONDS", 0.0)
     endless = chunked_response(run("completed"), *[b": ping\n\n"] * 50, then="hang", whole=False)
-    opened = await open_stream(endless, grace_seconds=0.0)
+    opened = await open_stream(endless)
     assert await opened.rest() == ["completed"]
 
 
