@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,10 +22,13 @@ MEMORY_RETURN_SECONDS = 1.0
 """How often free memory is given back. It takes 0.02 ms when there is none, and 50 ms for 150 MB."""
 
 COLLECTION_GROWTH = 1.1
-"""The part to which the process must have grown since the last full collection before there is another one."""
+"""The part to which the process must have grown before there is a full collection."""
 
 MIN_COLLECTION_SECONDS = 5.0
 """The shortest time between two full collections."""
+
+MAX_PAUSE_SECONDS = 300.0
+"""The longest time between two full collections of a process that stays larger than it was."""
 
 MAX_COLLECTION_SHARE = 0.002
 """The largest part of the time that full collections may take, whatever the number of objects."""
@@ -52,18 +56,27 @@ class CollectionSchedule:
 
     def __init__(self, resident_bytes: int) -> None:
         """Start with the memory of the process at its start."""
-        self._lowest_bytes = resident_bytes
-        self._next_at = 0.0
+        self._lowest_bytes = self._left_bytes = resident_bytes
+        self._pause_seconds = MIN_COLLECTION_SECONDS
+        self._min_pause_seconds = 0.0
+        self._collected_at = -math.inf
 
     def is_due(self, resident_bytes: int, now_seconds: float) -> bool:
         """Whether to collect now. Call it regularly, so that it knows when the process has become smaller."""
         self._lowest_bytes = min(self._lowest_bytes, resident_bytes)
-        return now_seconds >= self._next_at and resident_bytes > COLLECTION_GROWTH * self._lowest_bytes
+        if resident_bytes <= COLLECTION_GROWTH * self._lowest_bytes:
+            return False
+        has_grown_again = resident_bytes > COLLECTION_GROWTH * self._left_bytes
+        pause = MIN_COLLECTION_SECONDS if has_grown_again else self._pause_seconds
+        return now_seconds >= self._collected_at + max(pause, self._min_pause_seconds)
 
     def on_collected(self, resident_bytes: int, took_seconds: float, now_seconds: float) -> None:
-        """Take the memory that is left for what the process needs."""
-        self._lowest_bytes = resident_bytes
-        self._next_at = now_seconds + max(MIN_COLLECTION_SECONDS, took_seconds / MAX_COLLECTION_SHARE)
+        """Learn what a collection left. If it was much, the next one comes later: it may find what is free by then."""
+        is_much = resident_bytes > COLLECTION_GROWTH * self._lowest_bytes
+        self._pause_seconds = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS) if is_much else MIN_COLLECTION_SECONDS
+        self._left_bytes = resident_bytes
+        self._min_pause_seconds = took_seconds / MAX_COLLECTION_SHARE
+        self._collected_at = now_seconds
 
 
 async def return_memory_until(

@@ -20,18 +20,36 @@ def test_a_collection_is_due_after_the_process_has_grown() -> None:
     assert schedule.is_due(111 * MB, 0.0)
 
 
-def test_what_a_collection_leaves_is_needed() -> None:
+def test_what_a_collection_leaves_is_looked_at_again_ever_later() -> None:
+    """Memory that was in use during a collection may be free a moment later."""
+    schedule, now, pauses = CollectionSchedule(100 * MB), 0.0, list[float]()
+    for _ in range(9):
+        schedule.on_collected(150 * MB, 0.001, now)
+        pauses.append(next(pause for pause in range(1, 400) if schedule.is_due(150 * MB, now + pause)))
+        now += pauses[-1]
+    assert pauses == [10, 20, 40, 80, 160, 300, 300, 300, 300]
+
+
+def test_a_process_that_grows_again_is_not_looked_at_late() -> None:
+    schedule = CollectionSchedule(100 * MB)
+    for _ in range(9):
+        schedule.on_collected(150 * MB, 0.001, 0.0)
+    assert not schedule.is_due(160 * MB, 100.0)
+    assert schedule.is_due(166 * MB, 5.0)
+
+
+def test_a_process_that_is_as_small_as_it_was_begins_anew() -> None:
     schedule = CollectionSchedule(100 * MB)
     schedule.on_collected(150 * MB, 0.001, 0.0)
-    assert not schedule.is_due(160 * MB, 100.0)
-    assert schedule.is_due(166 * MB, 100.0)
+    schedule.on_collected(105 * MB, 0.001, 10.0)
+    assert not schedule.is_due(110 * MB, 15.0)
+    assert schedule.is_due(116 * MB, 15.0)
 
 
 def test_a_process_that_has_become_smaller_may_grow_less() -> None:
     schedule = CollectionSchedule(100 * MB)
-    schedule.on_collected(150 * MB, 0.001, 0.0)
-    assert not schedule.is_due(100 * MB, 50.0)
-    assert schedule.is_due(120 * MB, 100.0)
+    assert not schedule.is_due(80 * MB, 0.0)
+    assert schedule.is_due(90 * MB, 0.0)
 
 
 @pytest.mark.parametrize(("took_seconds", "pause_seconds"), [(0.001, 5.0), (0.1, 50.0)])
