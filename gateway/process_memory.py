@@ -71,7 +71,7 @@ class CollectionSchedule:
         return now_seconds >= self._collected_at + max(pause, self._min_pause_seconds)
 
     def on_collected(self, resident_bytes: int, took_seconds: float, now_seconds: float) -> None:
-        """Learn what a collection left. If it was much, the next one comes later: it may find what is free by then."""
+        """Record the memory that a collection left. After much, the next one comes later, and may find it free."""
         is_much = resident_bytes > COLLECTION_GROWTH * self._lowest_bytes
         self._pause_seconds = min(2 * self._pause_seconds, MAX_PAUSE_SECONDS) if is_much else MIN_COLLECTION_SECONDS
         self._left_bytes = resident_bytes

@@ -32,7 +32,7 @@ _PROTOCOLS = ("http/protobuf",)
 
 
 class TracingSettingsError(ValueError):
-    """The standard variables ask for what this program cannot do. The message says what was expected."""
+    """The standard variables have a value that this program does not support. The message names the expected one."""
 
 
 def is_tracing_configured(environment: Mapping[str, str] = os.environ) -> bool:

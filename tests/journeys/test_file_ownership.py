@@ -16,8 +16,19 @@ from tests.support.emulator_runs import LONG_SECONDS
 from tests.support.file_documents import DELETE_FILE, FILE_NAMERS, FILE_READS, naming_mutation
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, refusal, succeed
-from tests.support.signed_in import REQUEST_ID, UserClient, owner, running_ownership, signed_in_gateway
+from tests.support.signed_in import (
+    REQUEST_ID,
+    UserClient,
+    ann,
+    bob,
+    owner,
+    root,
+    running_ownership,
+    signed_in_gateway,
+)
 from tests.support.subscription_clients import open_socket
+
+__all__ = ["ann", "bob", "root"]  # fixtures
 
 ANNS, BOBS, UNKNOWN = "file-of-ann", "file-of-bob", "file-of-eve"
 """Files of Ann and of Bob, and one that does not exist. Equally long, so that answers are equally long."""
@@ -50,21 +61,6 @@ async def gateway(emulator: Emulator, ownership: StoredOwnership) -> AsyncIterat
         await (await ownership.begin_create(owner(name), ObjectKind.FILE)).record_id(file_id)
     async with signed_in_gateway(emulator, ownership, gateway_cost=True) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def ann(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "ann")
-
-
-@pytest.fixture
-def bob(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "bob")
-
-
-@pytest.fixture
-def root(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "root")
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,14 @@ from tests.support.record_gateways import (
     titles,
     waiting,
 )
-from tests.support.signed_in import UserClient
+from tests.support.signed_in import (
+    UserClient,
+    ann,
+    bob,
+)
 from tests.support.subscription_clients import open_socket
 
-__all__ = ["database_url"]  # a fixture
+__all__ = ["ann", "bob", "database_url"]  # fixtures
 
 QUESTION = "When was the lighthouse\n of  Alexandria built, and by whom?"
 
@@ -32,16 +36,6 @@ QUESTION = "When was the lighthouse\n of  Alexandria built, and by whom?"
 async def gateway(emulator: Emulator, database_url: str) -> AsyncIterator[Gateway]:
     async with record_gateway(emulator, database_url) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def ann(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "ann")
-
-
-@pytest.fixture
-def bob(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "bob")
 
 
 async def create(client: UserClient, *texts: str, **fields: Any) -> str:

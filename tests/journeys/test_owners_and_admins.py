@@ -13,9 +13,20 @@ from tests.support.emulator_runs import LONG_SECONDS, RUN_EVENTS, StartedRun, me
 from tests.support.fake_ownership import FakeOwnership
 from tests.support.gateway import Gateway
 from tests.support.mutations import assistant, succeed
-from tests.support.signed_in import Ids, UserClient, create_conversation, owner, signed_in_gateway
+from tests.support.signed_in import (
+    Ids,
+    UserClient,
+    ann,
+    bob,
+    create_conversation,
+    owner,
+    root,
+    signed_in_gateway,
+)
 from tests.support.subscription_clients import open_socket, open_stream
 from tests.support.subscription_gateway import until
+
+__all__ = ["ann", "bob", "root"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("shared_clock")
 
@@ -36,21 +47,6 @@ def ownership() -> FakeOwnership:
 async def gateway(emulator: Emulator, ownership: FakeOwnership) -> AsyncIterator[Gateway]:
     async with signed_in_gateway(emulator, ownership) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def ann(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "ann")
-
-
-@pytest.fixture
-def bob(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "bob")
-
-
-@pytest.fixture
-def root(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "root")
 
 
 @pytest.fixture

@@ -15,13 +15,18 @@ from tests.support.signed_in import (
     UNKNOWN,
     Ids,
     UserClient,
+    ann,
+    bob,
     create_conversation,
     owner,
+    root,
     running_ownership,
     signed_in_gateway,
 )
 from tests.support.subscription_clients import open_socket
 from tests.support.thread_documents import MUTATIONS, READS, SUBSCRIPTIONS, mutation, variables_of
+
+__all__ = ["ann", "bob", "root"]  # fixtures
 
 
 @pytest.fixture
@@ -34,21 +39,6 @@ async def ownership() -> AsyncIterator[StoredOwnership]:
 async def gateway(emulator: Emulator, ownership: StoredOwnership) -> AsyncIterator[Gateway]:
     async with signed_in_gateway(emulator, ownership, gateway_cost=True) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def ann(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "ann")
-
-
-@pytest.fixture
-def bob(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "bob")
-
-
-@pytest.fixture
-def root(gateway: Gateway) -> UserClient:
-    return UserClient(gateway, "root")
 
 
 @pytest.fixture

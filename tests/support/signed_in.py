@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from gateway.identity.allowed_origins import AllowedOrigins
 from gateway.identity.credentials import Caller, CredentialRefusedError
 from gateway.identity.principal import Owner, Principal, UpstreamIdentity, User
@@ -80,6 +82,22 @@ class UserClient(Gateway):
         operation_name: str | None = None,
     ) -> dict[str, Any]:
         return await super().execute(query, variables, {**(headers or {}), **self.authorization}, operation_name)
+
+
+@pytest.fixture
+def ann(gateway: Gateway) -> UserClient:
+    """A client of Ann, at the `gateway` of the module that imports this."""
+    return UserClient(gateway, "ann")
+
+
+@pytest.fixture
+def bob(gateway: Gateway) -> UserClient:
+    return UserClient(gateway, "bob")
+
+
+@pytest.fixture
+def root(gateway: Gateway) -> UserClient:
+    return UserClient(gateway, "root")
 
 
 @asynccontextmanager

@@ -113,7 +113,7 @@ _CLIENT_PARTS = ("input_text", "input_image", "input_file")
 
 
 class MessageItem(Body):
-    """A message. What an assistant wrote has other parts than what a client writes."""
+    """A message. Those of an assistant have other parts than those of a client."""
 
     type: Literal["message"] = "message"
     id: str | None = None
