@@ -221,7 +221,9 @@ async def test_keeps_its_budget_in_two_processes_that_share_redis(
 ) -> None:
     # On a busy machine, a slow response of Redis must not become a cache miss.
     redis = {"redis_url": valkey.url, "redis_deadline_seconds": 5}
-    options = {"gateway_cache": True, "gateway_cost": True, **redis}
+    # The addresses of contents are those of one gateway, which has two processes.
+    public = {"gateway_public_url": "https://gateway.test"}
+    options = {"gateway_cache": True, "gateway_cost": True, **redis, **public}
     async with (
         running_demo_gateway(emulator, **options) as first,
         running_demo_gateway(emulator, **options) as second,
