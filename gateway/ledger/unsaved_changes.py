@@ -7,11 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.background_tasks import BackgroundTasks, end_tasks
+from gateway.ledger.ledger_retries import LedgerRetries
 from gateway.ledger.ledger_store import LedgerUnavailableError, OwnedObject, StoredIntent
 from gateway.telemetry.rare_warning import RareWarning
 
-FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 1.0
 """Longest pause between two tries, so that a ledger that comes back is used within about a second."""
 
@@ -37,7 +36,7 @@ class ObjectDeleted:
 
 
 class UnsavedChanges:
-    """The latest unsaved change of each object. One worker tries again, oldest first, with growing pauses.
+    """The latest unsaved change of each object. What cannot be stored is tried again (`LedgerRetries`).
 
     An object's changes are stored one after another. A full memory refuses no object that exists: the caller asks
     `is_full` before it creates one. A deletion that comes too much is dropped, because its row then names what the
@@ -54,12 +53,8 @@ class UnsavedChanges:
         """Take `store_change`, which raises `LedgerUnavailableError` if the change is to be tried again."""
         self._store_change = store_change
         self._max_unsaved = max_unsaved
-        self._sleep = sleep
         self._changes: dict[OwnedObject, ObjectCreated | ObjectDeleted] = {}
-        self._waiting: dict[OwnedObject, None] = {}
-        self._first_tries = BackgroundTasks()
-        self._worker: asyncio.Task[None] | None = None
-        self._closed = False
+        self._retries = LedgerRetries(self._store_latest, max_pause_seconds=MAX_PAUSE_SECONDS, sleep=sleep)
         self._dropped = RareWarning(_logger, "too many unsaved changes: the deletion of %s is not recorded")
 
     def __len__(self) -> int:
@@ -84,35 +79,14 @@ class UnsavedChanges:
             return
         self._changes[owned] = change
         if not is_under_way:
-            await asyncio.shield(self._first_tries.start(self._try_first(owned)))
+            await self._retries.submit(owned)
 
     async def aclose(self) -> None:
         """Try once more, then give up what cannot be stored, and log it."""
-        self._closed = True
-        await self._first_tries.wait()
-        await end_tasks(self._worker)
-        for owned in list(self._waiting):
-            if not await self._store_latest(owned):
-                break
+        await self._retries.aclose()
         if self._changes:
             count, listed = len(self._changes), ", ".join(owned.object_id for owned in sorted(self._changes)[:20])
             _logger.error("changes that never reached the ledger: %d, among them of %s", count, listed)
-
-    async def _try_first(self, owned: OwnedObject) -> None:
-        if await self._store_latest(owned):
-            return
-        self._waiting[owned] = None
-        if (self._worker is None or self._worker.done()) and not self._closed:
-            self._worker = asyncio.create_task(self._try_again())
-
-    async def _try_again(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while self._waiting:
-            await self._sleep(pause)
-            pause = min(pause * 2, MAX_PAUSE_SECONDS)
-            while self._waiting and await self._store_latest(owned := next(iter(self._waiting))):
-                del self._waiting[owned]
-                pause = FIRST_PAUSE_SECONDS
 
     async def _store_latest(self, owned: OwnedObject) -> bool:
         """Store the change of an object, and those that replace it meanwhile. Returns whether none is left."""

@@ -11,8 +11,9 @@ from cachetools import LRUCache
 
 from gateway.background_tasks import end_tasks
 from gateway.identity.principal import Owner
+from gateway.ledger.ledger_retries import FIRST_PAUSE_SECONDS
 from gateway.ledger.ledger_store import LedgerUnavailableError, MadeFile
-from gateway.ledger.unsaved_changes import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, MAX_UNSAVED
+from gateway.ledger.unsaved_changes import MAX_PAUSE_SECONDS, MAX_UNSAVED
 from gateway.telemetry.rare_warning import RareWarning
 
 BATCH_SIZE = 500

@@ -155,7 +155,7 @@ class RecordKeeper:
             raise
 
     async def record_removed(self, owner: RecordOwner, key: DeletedKey) -> None:
-        """Remove what is kept of a thread or message that was deleted. Never raises: what fails is tried again."""
+        """Remove the record of a deleted thread, or the words of a deleted message. A failure is tried again."""
         if isinstance(key, MessageKey):
             await self.removals.submit(Removal(key))
             return

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gateway.background_tasks import BackgroundTasks, end_tasks
+from gateway.ledger.ledger_retries import LedgerRetries
 from gateway.ledger.ledger_store import LedgerUnavailableError
 from gateway.ledger.sightings import RecordOwner
 from gateway.telemetry.rare_warning import RareWarning
@@ -18,7 +18,6 @@ _logger = logging.getLogger(__name__)
 MAX_REMOVALS = 10_000
 """Most removals that wait for the ledger."""
 
-FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 2.0
 
 DeletedKey = ThreadKey | MessageKey
@@ -37,7 +36,7 @@ class Removal:
 
 
 class RemovalWriter:
-    """The removals that wait. One worker tries them again, oldest first, with growing pauses."""
+    """The removals that wait. What cannot be written is tried again (`LedgerRetries`)."""
 
     def __init__(
         self,
@@ -48,52 +47,28 @@ class RemovalWriter:
     ) -> None:
         """Take `write_removal`, which raises `LedgerUnavailableError` if it is to be tried again."""
         self._write_removal = write_removal
-        self._max_removals = max_removals
-        self._sleep = sleep
-        self._waiting: dict[Removal, None] = {}
-        self._first_tries = BackgroundTasks()
-        self._worker: asyncio.Task[None] | None = None
-        self._closed = False
         self._dropped = RareWarning(_logger, "too many removals wait for the ledger: that of %s is late")
+        self._retries = LedgerRetries(
+            self._try,
+            max_pause_seconds=MAX_PAUSE_SECONDS,
+            max_waiting=max_removals,
+            on_dropped=lambda removal: self._dropped.give(f"thread {removal.key.thread_id}"),
+            sleep=sleep,
+        )
 
     def __len__(self) -> int:
         """Count the removals that wait."""
-        return len(self._waiting)
+        return len(self._retries)
 
     async def submit(self, removal: Removal) -> None:
         """Write a removal, and return after the first try. A failed one is tried again later."""
-        await asyncio.shield(self._first_tries.start(self._try_first(removal)))
+        await self._retries.submit(removal)
 
     async def aclose(self) -> None:
         """Try once more, then give up what cannot be removed, and log it."""
-        self._closed = True
-        await self._first_tries.wait()
-        await end_tasks(self._worker)
-        while self._waiting:
-            removal = next(iter(self._waiting))
-            if not await self._try(removal):
-                _logger.error("ends of deletions that another gateway has to find out: %d", len(self._waiting))
-                return
-            del self._waiting[removal]
-
-    async def _try_first(self, removal: Removal) -> None:
-        if await self._try(removal):
-            return
-        if len(self._waiting) >= self._max_removals:
-            self._dropped.give(f"thread {removal.key.thread_id}")
-            return
-        self._waiting[removal] = None
-        if (self._worker is None or self._worker.done()) and not self._closed:
-            self._worker = asyncio.create_task(self._try_again())
-
-    async def _try_again(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while self._waiting:
-            await self._sleep(pause)
-            pause = min(pause * 2, MAX_PAUSE_SECONDS)
-            while self._waiting and await self._try(removal := next(iter(self._waiting))):
-                del self._waiting[removal]
-                pause = FIRST_PAUSE_SECONDS
+        await self._retries.aclose()
+        if self._retries:
+            _logger.error("ends of deletions that another gateway has to find out: %d", len(self._retries))
 
     async def _try(self, removal: Removal) -> bool:
         """Write a removal. Returns False if the ledger did not answer."""
