@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from aiohttp import web
 
-from gateway.server.endpoint import handle_exceptions
+from gateway.server.endpoint import handle_recorded
 from gateway.server.http.graphql_response import error_response
 from gateway.server.http.operation_runner import OperationStoppedError
 from gateway.server.http.refusals import Refusal, interrupted_refusal, rate_limit_refusal, stopping_refusal
 from gateway.server.http.request_reader import request_id_from
 from gateway.telemetry.operation_log import log_end
 from gateway.telemetry.operation_observer import OperationObserver
-from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
+from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.rate_limits import RateLimitedError
 
@@ -45,22 +45,10 @@ async def handle_transfer(
 ) -> web.StreamResponse:
     """Respond to a request, and log how it ended. `kind` is its kind in logs, metrics and traces."""
     record = OperationRecord(request_id_from(request), Transport.HTTP, kind=kind)
-    observer.begin(record, request.headers)
-
-    async def respond_or_refuse(request: web.Request) -> web.StreamResponse:
-        return await _respond_or_refuse(request, record, respond)
-
-    with current_operation(record):
-        try:
-            response = await handle_exceptions(request, respond_or_refuse)
-        except asyncio.CancelledError:
-            log_end(record, Outcome.CANCELLED)
-            raise
-        log_end(record, Outcome.ERRORS, [ErrorCode.INTERNAL])
-        return response
+    return await handle_recorded(request, record, partial(_respond_or_refuse, respond), observer)
 
 
-async def _respond_or_refuse(request: web.Request, record: OperationRecord, respond: Respond) -> web.StreamResponse:
+async def _respond_or_refuse(respond: Respond, request: web.Request, record: OperationRecord) -> web.StreamResponse:
     try:
         response = await respond(request, record)
     except (OperationStoppedError, RateLimitedError, Refusal) as error:

@@ -55,6 +55,7 @@ from gateway.server.live.live_connections import LiveConnections
 from gateway.server.live.socket_operations import SocketServices
 from gateway.server.live.websocket import is_websocket_upgrade, serve_websocket
 from gateway.telemetry.operation_log import log_end
+from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.operation_record import OperationRecord, Outcome, Transport, current_operation
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.rate_limits import RateLimitedError
@@ -127,21 +128,7 @@ class GraphQLEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Respond to a request of any method. Logs the operation, unless it ends in its own time."""
         record = OperationRecord(request_id_from(request), Transport.HTTP)
-        self._runner.observer.begin(record, request.headers)
-
-        async def respond(request: web.Request) -> web.StreamResponse:
-            return await self._handle(request, record)
-
-        with current_operation(record):
-            try:
-                response = await handle_exceptions(request, respond)
-            except asyncio.CancelledError:
-                # Each operation of a WebSocket has a record of its own, and a mutation goes on.
-                if record.transport is not Transport.WEBSOCKET and not record.is_executing:
-                    log_end(record, Outcome.CANCELLED)
-                raise
-            log_end(record, Outcome.ERRORS, [ErrorCode.INTERNAL])
-            return response
+        return await handle_recorded(request, record, self._handle, self._runner.observer)
 
     async def _handle(self, request: web.Request, record: OperationRecord) -> web.StreamResponse:
         accept = ",".join(request.headers.getall("Accept", [])) or None
@@ -238,6 +225,30 @@ class GraphQLEndpoint:
         if not graphql_request.may_introspect or len(graphql_request.query) > MAX_INTROSPECTION_BYTES:
             return None
         return await self._runner.parse_introspection(graphql_request)
+
+
+async def handle_recorded(
+    request: web.Request,
+    record: OperationRecord,
+    respond: Callable[[web.Request, OperationRecord], Awaitable[web.StreamResponse]],
+    observer: OperationObserver,
+) -> web.StreamResponse:
+    """Respond to a request under the record of its operation, and log how it ended, unless it ends in its own time."""
+    observer.begin(record, request.headers)
+
+    async def respond_with_record(request: web.Request) -> web.StreamResponse:
+        return await respond(request, record)
+
+    with current_operation(record):
+        try:
+            response = await handle_exceptions(request, respond_with_record)
+        except asyncio.CancelledError:
+            # Each operation of a WebSocket has a record of its own, and a mutation goes on.
+            if record.transport is not Transport.WEBSOCKET and not record.is_executing:
+                log_end(record, Outcome.CANCELLED)
+            raise
+        log_end(record, Outcome.ERRORS, [ErrorCode.INTERNAL])
+        return response
 
 
 async def handle_exceptions(
