@@ -30,6 +30,15 @@ def make_observer(settings: Settings) -> OperationObserver:
 def list_state_gauges(endpoint: GraphQLEndpoint, hub: RunLogHub, client: UpstreamClient) -> list[StateGauge]:
     """List what is read whenever the metrics are asked for."""
     connections = endpoint.connections
+
+    def count_upstream_readers() -> Iterable[tuple[str, float]]:
+        counts = hub.count_followed()
+        return ("stream", counts.streams), ("poll", counts.polls)
+
+    def count_resumes() -> Iterable[tuple[str, float]]:
+        counts = hub.count_followed()
+        return ("complete", counts.complete_resumes), ("expired", counts.expired_resumes)
+
     return [
         StateGauge("operations_in_flight", "Queries and mutations that run now.", endpoint.operation_tasks.__len__),
         StateGauge("live_connections", "WebSockets and event streams that are open.", connections.__len__),
@@ -39,16 +48,13 @@ def list_state_gauges(endpoint: GraphQLEndpoint, hub: RunLogHub, client: Upstrea
         StateGauge(
             "upstream_readers",
             "Logs that this process writes, by how it reads the upstream.",
-            lambda: (("stream", hub.count_followed().streams), ("poll", hub.count_followed().polls)),
+            count_upstream_readers,
             "by",
         ),
         StateGauge(
             "run_log_resumes",
             "Readers that began after a cursor: `complete`, or `expired` if they missed something.",
-            lambda: (
-                ("complete", hub.count_followed().complete_resumes),
-                ("expired", hub.count_followed().expired_resumes),
-            ),
+            count_resumes,
             "outcome",
             is_counter=True,
         ),

@@ -79,6 +79,3 @@ class FileAccess(ObjectAccess):
 
     def _is_reachable(self, object_id: str, owner: Owner | None) -> bool:
         return self._is_own(owner) or object_id in self._cited
-
-    def _is_own(self, owner: Owner | GatewayError | None) -> bool:
-        return self.user.is_admin or owner == self.user.owner

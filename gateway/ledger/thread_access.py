@@ -179,7 +179,11 @@ class ObjectAccess:
         return self._not_found(object_id)
 
     def _is_reachable(self, object_id: str, owner: Owner | None) -> bool:  # noqa: ARG002 - files need the id
-        return owner == self.user.owner or self.user.is_admin
+        return self._is_own(owner)
+
+    def _is_own(self, owner: Owner | GatewayError | None) -> bool:
+        """Return whether an object is the user's by its owner, or the user is an admin."""
+        return self.user.is_admin or owner == self.user.owner
 
     def _audit_refusals(self, found: Mapping[str, Owner | GatewayError | None]) -> None:
         refused = {each: owner for each, owner in found.items() if not isinstance(self._scopes[each], str)}
