@@ -5,6 +5,7 @@ import json
 import re
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +22,13 @@ from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway
 from tests.support.mutations import assistant, succeed
 from tests.support.postgresql import PostgreSQL
-from tests.support.proxied_database import BUSY_SECONDS, DEADLINE_SECONDS, Gateways, running_gateways
+from tests.support.proxied_database import (
+    BUSY_SECONDS,
+    DEADLINE_SECONDS,
+    Gateways,
+    lose_each_message,
+    running_gateways,
+)
 from tests.support.signed_in import UserClient, owner
 
 FILE = ObjectKind.FILE
@@ -94,18 +101,10 @@ class Scene:
 async def test_a_database_lost_at_any_message_leaves_the_right_owner_or_none(
     emulator: Emulator, postgresql: PostgreSQL, request: pytest.FixtureRequest, kind: str, fault: str
 ) -> None:
-    between = 1 if request.config.getoption("full") else 4
     async with running_gateways(emulator, postgresql, gateway_cache=False) as gateways:
         scene = Scene(gateways, await assistant(emulator, tools=[{"type": "code_interpreter"}]))
-        faults = 0
-        for chunk in itertools.count(0, between):
-            if not await lose_database(scene, kind, fault, chunk):
-                break
-            faults += 1
-        assert faults > 1
-        # An intent whose upload was refused, or whose removal was lost, is swept.
-        assert await gateways.store.remove_intents_before(int(time.time()) + 1) <= faults
-        assert await gateways.store.remove_intents_before(int(time.time()) + 1) == 0
+        is_full = request.config.getoption("full")
+        await lose_each_message(gateways, partial(lose_database, scene, kind, fault), is_full=is_full)
 
 
 async def lose_database(scene: Scene, kind: str, fault: str, chunk: int) -> bool:

@@ -3,6 +3,7 @@
 import itertools
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,14 @@ from tests.support.emulator import KEY, Emulator
 from tests.support.full_runs import long_except
 from tests.support.mutations import assistant, succeed
 from tests.support.postgresql import PostgreSQL
-from tests.support.proxied_database import BUSY_SECONDS, DEADLINE_SECONDS, METADATA, Gateways, running_gateways
+from tests.support.proxied_database import (
+    BUSY_SECONDS,
+    DEADLINE_SECONDS,
+    METADATA,
+    Gateways,
+    lose_each_message,
+    running_gateways,
+)
 from tests.support.signed_in import UNKNOWN, UserClient, owner
 
 MUTATIONS = {
@@ -68,7 +76,6 @@ class Scene:
 async def test_a_database_lost_at_any_message_leaves_the_right_owner_or_none(
     emulator: Emulator, postgresql: PostgreSQL, request: pytest.FixtureRequest, kind: str, fault: str
 ) -> None:
-    between = 1 if request.config.getoption("full") else 4
     # Of two runs, the second is not streamed, because the stream of the first never ends.
     settings = {"upstream_max_streams": 1} if "plain" in kind else {}
     async with running_gateways(emulator, postgresql, **settings) as gateways:
@@ -76,15 +83,8 @@ async def test_a_database_lost_at_any_message_leaves_the_right_owner_or_none(
         if "plain" in kind:
             await gateways.wait_for_answer(UNKNOWN.thread)
             await gateways.ann.data(MUTATIONS["createThreadAndRun"], await scene.prepare(kind))
-        faults = 0
-        for chunk in itertools.count(0, between):
-            if not await lose_database(scene, kind, fault, chunk):
-                break
-            faults += 1
-        assert faults > 1
-        # An intent whose create was refused, or whose removal was lost, is swept.
-        assert await gateways.store.remove_intents_before(int(time.time()) + 1) <= faults
-        assert await gateways.store.remove_intents_before(int(time.time()) + 1) == 0
+        is_full = request.config.getoption("full")
+        await lose_each_message(gateways, partial(lose_database, scene, kind, fault), is_full=is_full)
 
 
 async def lose_database(scene: Scene, kind: str, fault: str, chunk: int) -> bool:

@@ -14,12 +14,11 @@ from tests.support.openai_responses import (
     MODEL,
     WEATHER,
     check_response,
-    client,
     emulator,
     slow_client,
     slow_emulator,
 )
-from tests.support.openai_sdk import check_object, openai_client
+from tests.support.openai_sdk import check_object, client, openai_client
 
 __all__ = ["client", "emulator", "slow_client", "slow_emulator"]
 

@@ -18,13 +18,12 @@ from tests.support.openai_responses import (
     WEATHER,
     check_events,
     check_response,
-    client,
     emulator,
     names_of,
     slow_client,
     slow_emulator,
 )
-from tests.support.openai_sdk import check_object
+from tests.support.openai_sdk import check_object, client
 
 __all__ = ["client", "emulator", "slow_client", "slow_emulator"]
 

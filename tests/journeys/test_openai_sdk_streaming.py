@@ -17,10 +17,10 @@ from openai.types.beta.threads.runs import RunStep, ToolCall
 from gateway.emulator.clock import ManualClock
 from tests.support.clocks import EagerClock, SteppingClock
 from tests.support.emulator import KEY, Emulator, running_emulator
-from tests.support.openai_sdk import check_object, ignores_its_deprecation, openai_client
+from tests.support.openai_sdk import check_object, client, ignores_its_deprecation, openai_client
 from tests.support.pinned_packages import old_openai, run_script
 
-__all__ = ["old_openai"]
+__all__ = ["client", "old_openai"]
 
 pytestmark = ignores_its_deprecation
 
@@ -78,12 +78,6 @@ class Recorder(AsyncAssistantEventHandler):
 async def emulator() -> AsyncIterator[Emulator]:
     async with running_emulator(clock=EagerClock()) as emulator:
         yield emulator
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
-    async with openai_client(emulator) as client:
-        yield client
 
 
 async def a_thread(client: AsyncOpenAI, question: str) -> str:

@@ -17,7 +17,9 @@ from openai.types.beta.threads.runs import RunStepInclude
 
 from tests.support.clocks import SteppingClock
 from tests.support.emulator import Emulator, running_emulator
-from tests.support.openai_sdk import check_object, check_page, ignores_its_deprecation, model_mismatches, openai_client
+from tests.support.openai_sdk import check_object, check_page, client, ignores_its_deprecation, model_mismatches
+
+__all__ = ["client"]  # a fixture
 
 pytestmark = ignores_its_deprecation
 
@@ -32,12 +34,6 @@ WEATHER = {
 async def emulator() -> AsyncIterator[Emulator]:
     async with running_emulator(clock=SteppingClock(1.0)) as emulator:
         yield emulator
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
-    async with openai_client(emulator) as client:
-        yield client
 
 
 async def make_assistant(client: AsyncOpenAI) -> Assistant:

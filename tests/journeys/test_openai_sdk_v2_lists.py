@@ -1,6 +1,6 @@
 """Tests that the newest official SDK pages through the emulator's lists both ways, and raises its classes of errors."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, TypeVar
 
 import openai
@@ -10,18 +10,14 @@ from openai.pagination import AsyncCursorPage
 
 from tests.support.emulator import Emulator
 from tests.support.full_runs import long_except
-from tests.support.openai_sdk import check_object, check_page, ignores_its_deprecation, openai_client
+from tests.support.openai_sdk import check_object, check_page, client, ignores_its_deprecation
+
+__all__ = ["client"]  # a fixture
 
 pytestmark = ignores_its_deprecation
 
 ItemT = TypeVar("ItemT", bound=openai.BaseModel)
 ABSENT = "0" * 24
-
-
-@pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
-    async with openai_client(emulator) as client:
-        yield client
 
 
 async def made_messages(client: AsyncOpenAI, emulator: Emulator, count: int) -> tuple[str, list[str]]:

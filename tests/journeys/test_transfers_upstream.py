@@ -65,16 +65,21 @@ async def test_a_download_that_is_not_answered_in_time_is_told(emulator: Emulato
         assert error_of(await gateway.send("GET", address))[:2] == (504, "UPSTREAM_TIMEOUT")
 
 
+async def leave_before_the_answer(gateway: Gateway, upstream: FileUpstream) -> None:
+    """Send a file, leave once the upstream has it, and let the upstream answer."""
+    sending = asyncio.create_task(upload(gateway, SOME))
+    await upstream.arrived.wait()
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    upstream.answers.set()
+
+
 async def test_a_file_that_cannot_be_removed_is_told_in_the_log(upstream: FileUpstream) -> None:
     upstream.answers.clear()
     upstream.delete_status = 500
     async with running_gateway(upstream.url) as gateway:
         with collected_lines() as lines:
-            sending = asyncio.create_task(upload(gateway, SOME))
-            await upstream.arrived.wait()
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            upstream.answers.set()
+            await leave_before_the_answer(gateway, upstream)
             await until(lambda: any("stays upstream" in line["event"] for line in lines.all))
     assert upstream.left_over == 1
 
@@ -84,11 +89,7 @@ async def test_a_refusal_after_the_client_has_left_needs_no_removal(upstream: Fi
     upstream.upload_status = 400
     async with running_gateway(upstream.url) as gateway:
         with collected_lines() as lines:
-            sending = asyncio.create_task(upload(gateway, SOME))
-            await upstream.arrived.wait()
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            upstream.answers.set()
+            await leave_before_the_answer(gateway, upstream)
             await until(lambda: len(lines.audit) == 1)
     assert (upstream.deleted, upstream.left_over) == ([], 0)
 

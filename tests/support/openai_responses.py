@@ -40,12 +40,6 @@ async def emulator() -> AsyncIterator[Emulator]:
 
 
 @pytest.fixture
-async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
-    async with openai_client(emulator) as client:
-        yield client
-
-
-@pytest.fixture
 async def slow_emulator() -> AsyncIterator[Emulator]:
     """An emulator whose clock stands still until the test moves it."""
     async with running_emulator(clock=ManualClock()) as emulator:

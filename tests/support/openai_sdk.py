@@ -44,6 +44,13 @@ async def openai_client(emulator: Emulator, *, key: str = KEY) -> AsyncIterator[
         yield client
 
 
+@pytest.fixture
+async def client(emulator: Emulator) -> AsyncIterator[AsyncOpenAI]:
+    """The SDK at the `emulator` of the module that imports this."""
+    async with openai_client(emulator) as client:
+        yield client
+
+
 def check_object(model: ModelT) -> ModelT:
     """Return the object. Fails the test if a required field is missing or a field has another type."""
     unknown = model_mismatches(model) - KNOWN_FAULTS

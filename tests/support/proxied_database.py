@@ -1,7 +1,9 @@
 """Two gateways over one database: one reaches it through a proxy, which a test makes fail, the other directly."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import itertools
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +57,24 @@ class Gateways:
             while (found := await self.store.find_owners(kind, object_ids)) != expected:
                 assert set(found.values()) <= {owner("ann")}
                 await asyncio.sleep(0.02)
+
+
+async def lose_each_message(
+    gateways: Gateways, lose_database: Callable[[int], Awaitable[bool]], *, is_full: bool
+) -> None:
+    """Lose the database in place of each message of an operation, or of every fourth one, and sweep what is left.
+
+    `lose_database` does so once, in place of the message with a number, and tells whether there are so many.
+    """
+    faults = 0
+    for number in itertools.count(0, 1 if is_full else 4):
+        if not await lose_database(number):
+            break
+        faults += 1
+    assert faults > 1
+    # An intent whose create was refused, or whose removal was lost, is swept.
+    assert await gateways.store.remove_intents_before(int(time.time()) + 1) <= faults
+    assert await gateways.store.remove_intents_before(int(time.time()) + 1) == 0
 
 
 @asynccontextmanager
