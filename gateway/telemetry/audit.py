@@ -1,7 +1,7 @@
 """The audit log: one line for each write and for each refused access, by the logger `gateway.audit`.
 
 A line names who, what and the outcome. It never holds what was written. Other rooms call `audit_refused_access` where
-they refuse, once for each refusal; `AuditedThreadsApi` calls `audit_write`.
+they refuse, once for each refusal. `CallTrace` calls `audit_write` around writes, and an upload calls it itself.
 """
 
 from __future__ import annotations
