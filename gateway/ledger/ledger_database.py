@@ -178,7 +178,7 @@ def _connect_sqlite(file: SqliteFile, operation_seconds: float) -> Database:
         connection.isolation_level = None
         cursor = connection.cursor()
         # A committed owner outlives a loss of power.
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for setting in ("synchronous = FULL", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {setting}")
         cursor.close()
 
@@ -192,16 +192,35 @@ def _connect_sqlite(file: SqliteFile, operation_seconds: float) -> Database:
     return Database(reader, writer, None, operation_seconds)
 
 
-def prepare_file(file: SqliteFile) -> None:
-    """Create the file of a new database, so that only this user can read it, and check that it is a database.
+def create_file(file: SqliteFile) -> None:
+    """Create the file of a new database, so that only this user can read it. SQLite's other files follow it.
 
-    SQLite's other files follow it.
+    No other thread of the process may use the file meanwhile: closing any descriptor of a file drops all locks that its
+    process has on it.
+
+    Source: https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
 
     Raises:
         OSError: It cannot be created.
-        sqlite3.Error: It is no database, or cannot be read.
     """
     with suppress(FileExistsError):
         os.close(os.open(file.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    with closing(sqlite3.connect(file.path)) as connection:
-        connection.execute("PRAGMA schema_version")
+
+
+def prepare_file(file: SqliteFile, *, timeout_seconds: float) -> None:
+    """Check that a file is a database, and switch it to the journal mode `WAL`, in which it then remains.
+
+    SQLite switches after it has read the file, and a reader that begins to write does not wait for another writer: one
+    of two programs that switch at once would fail. Therefore the file is locked first, until the connection is closed.
+
+    Source: https://sqlite.org/c3ref/busy_handler.html and https://sqlite.org/pragma.html#pragma_locking_mode
+
+    Raises:
+        sqlite3.Error: It is no database, cannot be read, or was in use for `timeout_seconds`.
+    """
+    with closing(sqlite3.connect(file.path, timeout=timeout_seconds, isolation_level=None)) as connection:
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA journal_mode = WAL")

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.database_url import DatabaseUrlError, SqliteFile, parse_database_url
-from gateway.ledger.ledger_database import connect_database, prepare_file
+from gateway.ledger.ledger_database import connect_database, create_file, prepare_file
 from gateway.ledger.ledger_store import CannotOpenError
 from gateway.ledger.migrate import NewerDatabaseError, migrate_database
 from gateway.ledger.record_store import KeptTexts
@@ -59,7 +59,8 @@ async def migrate(url: str) -> None:
     try:
         place = parse_database_url(url)
         if isinstance(place, SqliteFile):
-            await asyncio.to_thread(prepare_file, place)
+            create_file(place)  # in no thread, since others of this process may begin to use it
+            await asyncio.to_thread(prepare_file, place, timeout_seconds=OPEN_SECONDS)
         async with asyncio.timeout(OPEN_SECONDS), database.writer.begin() as connection:
             await connection.run_sync(migrate_database)
     except NewerDatabaseError as error:

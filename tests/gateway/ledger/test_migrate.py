@@ -1,10 +1,12 @@
 """The tables of a real database, from nothing and from another version."""
 
 import asyncio
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,22 @@ async def test_a_database_is_opened_any_number_of_times(url: str) -> None:
 
 
 async def test_many_start_at_once_on_an_empty_database(url: str) -> None:
-    await asyncio.gather(*(migrate(url) for _ in range(4)))
-    await asyncio.gather(*(migrate(url) for _ in range(4)))
+    for _ in range(2):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(4):
+                group.create_task(migrate(url))
+
+
+async def test_a_new_file_that_another_program_writes_is_waited_for(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        migrating = asyncio.create_task(migrate(f"sqlite:///{tmp_path}/ledger.db"))
+        await asyncio.wait([migrating], timeout=0.2)
+        other.execute("CREATE TABLE of_another (id INTEGER)")
+        other.execute("COMMIT")
+        await migrating
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 @pytest.mark.full
