@@ -51,23 +51,24 @@ def collector() -> Iterator[None]:
     """Nothing is collected but by a test itself."""
     gc.disable()
     yield
-    gc.set_debug(0)
-    gc.garbage.clear()
+    gc.unfreeze()
     gc.enable()
 
 
 async def own_garbage(action: Callable[[], Awaitable[object]], times: int = 3) -> Mapping[str, int]:
     """Return the objects of the gateway, and the frames, that only the garbage collector could free after an action."""
     await action()  # it may fill caches
-    while gc.collect():
-        pass  # a finalizer may revive what an earlier test left, until the next collection
+    gc.freeze()  # what is there is left out, earlier tests' too
     for _ in range(times):
         await action()
     for _ in range(5):  # tasks that were cancelled a moment ago have to end
         await asyncio.sleep(0)
     gc.set_debug(gc.DEBUG_SAVEALL)
     gc.collect()
-    return Counter(_name(each) for each in gc.garbage if _is_own(each))
+    gc.set_debug(0)
+    found = Counter(_name(each) for each in gc.garbage if _is_own(each))
+    gc.garbage.clear()
+    return found
 
 
 def _is_own(each: object) -> bool:
