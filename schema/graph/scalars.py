@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NewType
 
 import strawberry
@@ -22,6 +23,9 @@ DateTime = NewType("DateTime", float)
 
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 
+_WITHIN_HOUR = tuple(f"{minute:02}:{second:02}Z" for minute in range(60) for second in range(60))
+"""The rest of a time after its hour, by the second of the hour. It takes 200 KB."""
+
 Metadata = NewType("Metadata", dict[str, str])
 URL = NewType("URL", str)
 JSON = NewType("JSON", object)
@@ -30,12 +34,20 @@ JSON = NewType("JSON", object)
 def to_rfc3339(seconds: Timestamp) -> str:
     """Format Unix seconds as RFC 3339 in UTC. Milliseconds are only shown if there is a fraction."""
     try:
+        if type(seconds) is int:
+            return _format_hour(seconds // 3600) + _WITHIN_HOUR[seconds % 3600]
         time = datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         message = f"The upstream gave {seconds!r} for a time; expected Unix seconds."
         raise GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, message) from None
     precision = "milliseconds" if time.microsecond else "seconds"
     return time.isoformat(timespec=precision).removesuffix("+00:00") + "Z"
+
+
+@lru_cache(maxsize=1_000)
+def _format_hour(hours: int) -> str:
+    """Format an hour, counted from the epoch. The times of one thread lie in few hours."""
+    return datetime.fromtimestamp(hours * 3600, UTC).isoformat()[:14]
 
 
 def to_date_time(seconds: Timestamp | None) -> DateTime | None:

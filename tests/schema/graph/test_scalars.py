@@ -11,6 +11,7 @@ from schema.graph.scalars import SCALARS, DateTime, Metadata, to_date_time, to_j
 from tests.support.full_runs import examples
 
 LAST_SECOND = 253_402_300_799  # of the year 9999
+FIRST_SECOND = -62_135_596_800
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ def test_a_time_is_rfc_3339_in_utc(seconds: float, text: str) -> None:
     assert to_rfc3339(seconds) == text
 
 
-@given(st.integers(0, LAST_SECOND))
+@given(st.integers(FIRST_SECOND, LAST_SECOND))
 @examples(100)
 def test_a_whole_second_is_kept_exactly(seconds: int) -> None:
     assert datetime.fromisoformat(to_rfc3339(seconds)) == datetime.fromtimestamp(seconds, UTC)
