@@ -10,6 +10,7 @@ They hold no secret and grant no access: the upstream decides what a caller may 
 from __future__ import annotations
 
 import re
+import string
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64, crc_hqx
 from typing import NamedTuple, TypeAlias, get_args
@@ -74,8 +75,9 @@ KEY_TYPES = {name: key_type for key_type, name in TYPE_NAMES.items()}
 MAX_ID_LENGTH = 256
 """Limit of an upstream id, in characters. The longest that was seen in real traffic has 40."""
 
-_NEEDS_NO_QUOTING = re.compile(r"[A-Za-z0-9_.~:-]*\Z")  # what `quote` leaves unchanged, and the separator
+_UNQUOTED = string.ascii_letters.encode() + string.digits.encode() + b"_.-~"  # what `quote` leaves unchanged
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_HEX = tuple(b"%02x" % byte for byte in range(256))
 # CRC-16 detects every change within 16 adjacent bits, so each wrong character of a text. A truncated CRC-32 does not.
 _CRC_START = 0xFFFF
 _UPSTREAM_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:@=+-]*\Z")
@@ -92,11 +94,10 @@ def is_upstream_id(text: str) -> bool:
 
 def to_opaque(*parts: str) -> str:
     """Make an opaque text from parts, with check digits over all of them."""
-    body = ":".join(parts)
-    if body.count(":") >= len(parts) or not _NEEDS_NO_QUOTING.match(body):
-        body = ":".join(quote(part, safe="") for part in parts)
-    raw = body.encode()
-    return _to_url_safe_base64(b"%b:%b" % (raw, _check_digits(raw)))
+    raw = ":".join(parts).encode(errors="surrogatepass")
+    if raw.translate(None, _UNQUOTED) != b":" * (len(parts) - 1):
+        raw = ":".join(quote(part, safe="") for part in parts).encode()
+    return _to_url_safe_base64(raw + b":" + _check_digits(raw))
 
 
 def from_opaque(text: str) -> list[str]:
@@ -159,8 +160,9 @@ def looks_like_damaged_global_id(text: str) -> bool:
 
 
 def _to_url_safe_base64(raw: bytes) -> str:
-    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=\n").decode()
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
 
 
 def _check_digits(body: bytes) -> bytes:
-    return b"%04x" % crc_hqx(body, _CRC_START)
+    digits = crc_hqx(body, _CRC_START)
+    return _HEX[digits >> 8] + _HEX[digits & 0xFF]
