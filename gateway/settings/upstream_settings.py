@@ -28,8 +28,20 @@ class UpstreamSettings(SettingGroup):
         | None
     ) = Field(default=None, description="Base URL of the Threads API, as https://host/v1; `serve` needs it.")
     upstream_dialect: Annotated[
-        Literal["openai-v1", "openai-v2", "azure-openai", "azure-foundry", "lenient"],
-        expects("openai-v1, openai-v2, azure-openai, azure-foundry or lenient"),
+        Literal[
+            "openai-v1",
+            "openai-v2",
+            "azure-openai",
+            "azure-foundry",
+            "lenient",
+            "openai-responses",
+            "foundry-responses",
+            "lenient-responses",
+        ],
+        expects(
+            "openai-v1, openai-v2, azure-openai, azure-foundry, lenient, openai-responses, foundry-responses or "
+            "lenient-responses"
+        ),
     ] = Field(default="openai-v2", description="Kind of server that the upstream is; see Dialects.")
     upstream_api_version: (
         Annotated[

@@ -1,7 +1,8 @@
-"""The known differences between servers of this API: headers, query parameters, missing operations. Pure.
+"""The known differences between servers: headers, query parameters, missing operations. Pure.
 
-All of them have the same paths after their base URL: `https://host/v1`, Azure OpenAI's
-`https://NAME.openai.azure.com/openai`, an Azure AI Foundry project's endpoint.
+Servers of one family have the same paths after their base URL: `https://host/v1`, Azure OpenAI's
+`https://NAME.openai.azure.com/openai`, an Azure AI Foundry project's endpoint, or `/openai/v1` below the latter two for
+the successor.
 """
 
 import re
@@ -12,8 +13,18 @@ from typing import Literal, TypeAlias
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.ports import Capabilities
 
-Version: TypeAlias = Literal["v1", "v2"]
-DialectName: TypeAlias = Literal["openai-v1", "openai-v2", "azure-openai", "azure-foundry", "lenient"]
+Version: TypeAlias = Literal["v1", "v2", "responses"]
+Family: TypeAlias = Literal["assistants", "responses"]
+DialectName: TypeAlias = Literal[
+    "openai-v1",
+    "openai-v2",
+    "azure-openai",
+    "azure-foundry",
+    "lenient",
+    "openai-responses",
+    "foundry-responses",
+    "lenient-responses",
+]
 
 # Without this parameter, the results of a file search have no text. Source: specification, parameter `include[]` of
 # getRunStep, listRunSteps and createRun.
@@ -21,6 +32,8 @@ INCLUDE_SEARCH_CONTENT = "include%5B%5D=step_details.tool_calls%5B*%5D.file_sear
 
 _MESSAGE_FILES = frozenset({"getMessageFile", "listMessageFiles"})
 _DELETE_MESSAGE = frozenset({"deleteMessage"})
+# Items and responses cannot be changed once they exist. Source: specification of responses and conversations.
+_UPDATES = frozenset({"modifyMessage", "modifyRun"})
 _OPERATIONS_WITH_SEARCH_CONTENT = frozenset({"getRunStep", "listRunSteps", "createRun"})
 _BEARER = re.compile(r"bearer +(\S+)\Z", re.IGNORECASE)
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*\Z")
@@ -33,6 +46,9 @@ class Dialect:
     `default_api_version` is the `api-version` of every call if the configuration sets none. It is None for a server
     without that parameter. `missing_operations` are operations that this server is known not to have: they are refused
     without a call. For other missing operations, the response of the upstream shows it.
+
+    `lists_runs`: the server lists the runs of a thread, whoever started them. `has_background`: its responses can go on
+    without a reader. `replays_streams`: the stream of such a response can be read again from any event.
     """
 
     name: DialectName
@@ -42,14 +58,23 @@ class Dialect:
     key_header: bool = False
     includes_search_content: bool = False
     lists_threads: bool = False
+    lists_runs: bool = True
+    has_background: bool = True
+    replays_streams: bool = False
     missing_operations: frozenset[str] = frozenset()
+
+    @property
+    def family(self) -> Family:
+        """The API that the server speaks: threads and assistants, or its successor."""
+        return "responses" if self.version == "responses" else "assistants"
 
     @property
     def capabilities(self) -> Capabilities:
         """The features that a frontend may rely on.
 
         Source: the specification, versions 1 and 2: both stream runs (`stream` of createRun), and only version 1 has
-        files of messages (listMessageFiles). Only Foundry has an operation that lists threads.
+        files of messages (listMessageFiles). Only Foundry has an operation that lists threads. The items of a
+        conversation have no times.
         """
         return Capabilities(
             dialect=self.name,
@@ -58,6 +83,10 @@ class Dialect:
             deletes_messages="deleteMessage" not in self.missing_operations,
             lists_threads=self.lists_threads,
             message_files=self.version == "v1",
+            lists_runs=self.lists_runs,
+            updates_messages="modifyMessage" not in self.missing_operations,
+            replays_streams=self.replays_streams,
+            message_times="exact" if self.family == "assistants" else "observed",
         )
 
     def headers_for(self, credential: str | None) -> dict[str, str]:
@@ -121,6 +150,34 @@ DIALECTS: Mapping[DialectName, Dialect] = {
         # Each self-hosted server refuses unknown fields in its own way. So the gateway sends nothing that is not
         # needed, and learns from the responses which operations exist.
         Dialect("lenient", "v2"),
+        # Source: the specification of responses and conversations, which needs no OpenAI-Beta and lists neither.
+        Dialect(
+            "openai-responses",
+            "responses",
+            beta_header=False,
+            lists_runs=False,
+            replays_streams=True,
+            missing_operations=_MESSAGE_FILES | _UPDATES,
+        ),
+        # Source: the reference of Azure's v1 API, which lists both
+        # (https://learn.microsoft.com/azure/ai-foundry/openai/latest).
+        Dialect(
+            "foundry-responses",
+            "responses",
+            beta_header=False,
+            lists_threads=True,
+            replays_streams=True,
+            missing_operations=_MESSAGE_FILES | _UPDATES,
+        ),
+        # Self-hosted servers mostly end a response when its reader leaves.
+        Dialect(
+            "lenient-responses",
+            "responses",
+            beta_header=False,
+            lists_runs=False,
+            has_background=False,
+            missing_operations=_MESSAGE_FILES | _UPDATES,
+        ),
     )
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from schema.contract.cost import Cost
 from schema.contract.encoded_json import EncodedJson
@@ -30,7 +30,11 @@ OnResult: TypeAlias = Callable[[KeyT, ValueT | GatewayError], None]
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The features of the upstream, so that a frontend can adapt."""
+    """The features of the upstream, so that a frontend can adapt.
+
+    `lists_runs`: the runs of a thread are known, whoever started them. `replays_streams`: a stream that broke can be
+    read on from where it was. `message_times`: the upstream's own, or when the gateway first saw each message.
+    """
 
     dialect: str
     version: str
@@ -38,6 +42,10 @@ class Capabilities:
     deletes_messages: bool
     lists_threads: bool
     message_files: bool
+    lists_runs: bool = True
+    updates_messages: bool = True
+    replays_streams: bool = False
+    message_times: Literal["exact", "observed"] = "exact"
 
 
 class ThreadsApi(Protocol):

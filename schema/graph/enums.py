@@ -127,7 +127,7 @@ class UpstreamVersion(Enum):
 
     V1 = enum_member("v1", "Version 1 of the Assistants API.")
     V2 = enum_member("v2", "Version 2 of the Assistants API.")
-    RESPONSES = enum_member("responses", "Responses and Conversations. No dialect speaks it yet.")
+    RESPONSES = enum_member("responses", "Responses and Conversations.")
 
 
 @strawberry.enum(description="The kind of server behind the gateway. All of them are known.")
@@ -139,6 +139,9 @@ class UpstreamDialect(Enum):
     AZURE_OPENAI = enum_member("azure-openai", "Azure OpenAI.")
     AZURE_FOUNDRY = enum_member("azure-foundry", "Azure AI Foundry.")
     LENIENT = enum_member("lenient", "A self-hosted server.")
+    OPENAI_RESPONSES = enum_member("openai-responses", "OpenAI's responses and conversations.")
+    FOUNDRY_RESPONSES = enum_member("foundry-responses", "Responses and conversations of Azure OpenAI or AI Foundry.")
+    LENIENT_RESPONSES = enum_member("lenient-responses", "A self-hosted server of responses and conversations.")
 
 
 EnumT = TypeVar("EnumT", bound=Enum)

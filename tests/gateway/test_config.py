@@ -62,7 +62,13 @@ BAD_VALUES = {
         "2025-04-01",
         "a version as 2025-04-01-preview, with an azure dialect and none in UPSTREAM_URL",
     ),
-    "upstream_dialect": ("v3", "openai-v1, openai-v2, azure-openai, azure-foundry or lenient"),
+    "upstream_dialect": (
+        "v3",
+        (
+            "openai-v1, openai-v2, azure-openai, azure-foundry, lenient, openai-responses, foundry-responses or "
+            "lenient-responses"
+        ),
+    ),
     "upstream_anonymous": ("2", "true or false"),
     "upstream_organization": ("two words", "visible ASCII characters without spaces"),
     "upstream_project": ("ü", "visible ASCII characters without spaces"),

@@ -28,7 +28,7 @@ def test_a_base_url_is_accepted(base_url: str) -> None:
         ({"base_url": "http:///v1"}, "base_url|URL"),
         ({"base_url": "http://host/#here"}, "base_url: expected http"),
         ({"base_url": "http://user:pw@host"}, "base_url: expected no credential"),
-        ({"dialect_name": "openai"}, "dialect_name: expected one of openai-v1, .*, lenient, got 'openai'"),
+        ({"dialect_name": "openai"}, "dialect_name: expected one of openai-v1, .*, lenient-responses, got 'openai'"),
         ({"api_version": "2025-04-01"}, "api_version: expected none with the dialect openai-v2"),
         (
             {"base_url": "http://host?api-version=1", "dialect_name": "azure-openai", "api_version": "2"},
