@@ -1,4 +1,4 @@
-"""What the gateway itself must remember of an upstream with responses and conversations: the ports of this package.
+"""Ports of what the gateway itself must remember of an upstream with responses and conversations.
 
 Conversations know no assistants, no runs and no times of items, so these are kept beside them: in the ledger. All
 methods raise a `GatewayError` with `LEDGER_UNAVAILABLE` where the ledger does not answer. Times are Unix seconds.
