@@ -39,7 +39,8 @@ from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
 from gateway.ledger.search_words import parse_search
 from gateway.ledger.sightings import CredentialOwner, RecordKey, RecordOwner, SeenMessage, SeenRun, Sighting
 from gateway.ledger.sql_record_writes import LoadedRecords
-from gateway.ledger.sql_removals import SqlRemovals, is_storable
+from gateway.ledger.sql_removals import SqlRemovals
+from gateway.ledger.storable_text import is_storable
 from gateway.ledger.tables import OBJECTS
 from schema.contract.keys import MessageKey, RunKey
 from schema.contract.thread_records import (

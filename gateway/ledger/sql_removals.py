@@ -17,7 +17,7 @@ from gateway.ledger.record_store import MAX_UNFINISHED
 from gateway.ledger.record_tables import TEXTS
 from gateway.ledger.sightings import RecordKey, RecordOwner
 from gateway.ledger.sql_record_writes import RecordWrites
-from gateway.ledger.storable_text import MAX_ID_LENGTH
+from gateway.ledger.storable_text import is_storable
 from schema.contract.keys import MessageKey
 
 
@@ -105,8 +105,3 @@ class SqlRemovals:
 
     def _to_digest(self, owner: RecordOwner) -> str:
         return owner.digest(self._upstream) if isinstance(owner, Owner) else owner.digest
-
-
-def is_storable(*ids: str) -> bool:
-    """Return whether ids can be stored."""
-    return max(map(len, ids)) <= MAX_ID_LENGTH

@@ -27,6 +27,11 @@ def unescape_text(text: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match.group(1), 16)), text)
 
 
+def is_storable(*ids: str) -> bool:
+    """Return whether ids can be stored."""
+    return max(map(len, ids)) <= MAX_ID_LENGTH
+
+
 class StorableText(TypeDecorator[str]):
     """A column of text of any characters."""
 

@@ -1,4 +1,4 @@
-"""Ports of what the gateway itself must remember of an upstream with responses and conversations.
+"""The ports of this package for records that the gateway itself keeps of an upstream with responses.
 
 Conversations know no assistants, no runs and no times of items, so these are kept beside them: in the ledger. All
 methods raise a `GatewayError` with `LEDGER_UNAVAILABLE` where the ledger does not answer. Times are Unix seconds.
@@ -50,7 +50,10 @@ class ItemRecord:
 
 
 class ChainStore(Protocol):
-    """The chains of one upstream, and the items of its conversations that were seen."""
+    """The chains of one upstream, and the items of its conversations that were seen.
+
+    A conversation that was removed takes no more of either: what is written late is dropped without an error.
+    """
 
     async def add_chain(self, chain: ChainRecord) -> None:
         """Add a chain, or replace the one of that run."""
@@ -65,10 +68,13 @@ class ChainStore(Protocol):
         """List at most so many chains that have waited since before a time, the longest first."""
 
     async def extend_chain(self, run_id: str, response_id: str, answers: Mapping[str, str]) -> None:
-        """Add a response to a chain and what was submitted for it. The chain waits no longer."""
+        """Add a response to a chain and what was submitted for it. A chain that waited is queued again."""
 
     async def record_status(self, run_id: str, status: str, waiting_since: float | None = None) -> bool:
-        """Record a status. One that has ended a run stays. Returns whether the record was changed."""
+        """Record a status. One that has ended a run stays, and a run that waits already keeps its time.
+
+        Returns whether the record was changed.
+        """
 
     async def add_items(self, thread_id: str, items: Mapping[str, ItemRecord]) -> None:
         """Add items by id. One that is known keeps its time, and gets a run where it had none."""
@@ -99,11 +105,18 @@ class AssistantStore(Protocol):
 class ThreadLocks(Protocol):
     """The leases on conversations: at most one run at a time, also where the server has no lock of its own.
 
-    A lease that is not renewed ends by itself, so that one whose holder was killed is free after its time.
+    A lease that is not renewed ends by itself, so that one whose holder was killed is free after its time. The holder
+    is the run's id as soon as that is known, so that whoever follows the run can renew the lease and let it go.
     """
 
     async def acquire(self, thread_id: str, holder: str, seconds: float) -> bool:
         """Take a lease, or renew one's own. Returns whether the caller holds it now."""
+
+    async def hand_over(self, thread_id: str, holder: str, new_holder: str, seconds: float) -> bool:
+        """Give a lease to another holder, for so long from now. Returns whether it was the first one's."""
+
+    async def find_holder(self, thread_id: str) -> str | None:
+        """Find who holds a lease now."""
 
     async def release(self, thread_id: str, holder: str) -> None:
         """Let a lease go, if it is the caller's."""

@@ -1,0 +1,37 @@
+"""Changes of the records of chains and items, in whatever order news of a run comes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord
+from schema.contract.statuses import is_terminal
+
+_WAITING, _GOING_ON = "requires_action", "queued"
+
+
+def add_response(chain: ChainRecord, response_id: str, answers: Mapping[str, str]) -> ChainRecord:
+    """Add a response, unless the chain has it, and what was submitted. A run that waited is queued again."""
+    known = response_id in chain.response_ids
+    return replace(
+        chain,
+        response_ids=chain.response_ids if known else (*chain.response_ids, response_id),
+        answers={**chain.answers, **answers},
+        status=_GOING_ON if chain.status == _WAITING else chain.status,
+        waiting_since=None,
+    )
+
+
+def change_status(chain: ChainRecord, status: str, waiting_since: float | None) -> ChainRecord:
+    """Change the status. One that has ended the run stays, and a run that waits already keeps its time."""
+    if is_terminal(chain.status):
+        return chain
+    if chain.status == status and chain.waiting_since is not None and waiting_since is not None:
+        return chain
+    return replace(chain, status=status, waiting_since=None if is_terminal(status) else waiting_since)
+
+
+def merge_item(known: ItemRecord | None, seen: ItemRecord) -> ItemRecord:
+    """Merge two records of an item: the time of the first one stays, and so does a run."""
+    return seen if known is None else replace(known, run_id=known.run_id or seen.run_id)

@@ -1,0 +1,234 @@
+"""One contract for what is kept of an upstream with responses: its chains, the items that were seen, its assistants."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from gateway.upstream.responses.kept_records import AssistantStore, ChainRecord, ChainStore, ItemRecord, KeptRecords
+from schema.contract.paging import Order, Window
+from schema.contract.wire import AssistantObject
+from tests.contracts.kept_records import kept
+
+__all__ = ["kept"]  # fixture
+
+STRANGE_IDS = ["nul\0", "\ud800 alone", "back\\slash\\0000", "%27; --", "ÄÖ ❄", "x" * 512]
+
+
+@pytest.fixture
+def chains(kept: KeptRecords) -> ChainStore:
+    return kept.chains
+
+
+@pytest.fixture
+def assistants(kept: KeptRecords) -> AssistantStore:
+    return kept.assistants
+
+
+def chain_of(run_id: str, thread_id: str = "conv_1", created_at: int = 100, **fields: object) -> ChainRecord:
+    chain = ChainRecord(run_id, thread_id, created_at, "asst_1", (run_id,), b'{"model": "m"}')
+    return replace(chain, **fields)  # type: ignore[arg-type]
+
+
+async def find_one(chains: ChainStore, run_id: str) -> ChainRecord | None:
+    return (await chains.find_chains([run_id])).get(run_id)
+
+
+async def test_a_chain_is_found_as_it_was_added(chains: ChainStore) -> None:
+    whole = chain_of(
+        "resp_1",
+        response_ids=("resp_1", "resp_2"),
+        request=b'{"model": "m", "instructions": "nul\\u0000 \xc3\xa9"}',
+        answers={"call_1": "sunny\0", "call_2": ""},
+        status="requires_action",
+        waiting_since=123.5,
+    )
+    bare = chain_of("resp_3", assistant_id=None)
+    for chain in (whole, bare):
+        await chains.add_chain(chain)
+    assert await chains.find_chains(["resp_3", "resp_1", "resp_2"]) == {"resp_1": whole, "resp_3": bare}
+    assert await chains.find_chains([]) == {}
+
+
+async def test_a_chain_that_is_added_again_replaces_the_one_before(chains: ChainStore) -> None:
+    await chains.add_chain(chain_of("resp_1"))
+    await chains.add_chain(chain_of("resp_1", status="completed", assistant_id="asst_2"))
+    assert await find_one(chains, "resp_1") == chain_of("resp_1", status="completed", assistant_id="asst_2")
+
+
+@pytest.mark.parametrize("strange", STRANGE_IDS, ids=range(len(STRANGE_IDS)))
+async def test_ids_may_hold_any_character(kept: KeptRecords, strange: str) -> None:
+    await kept.chains.add_chain(chain_of(strange, strange, assistant_id=strange))
+    assert await find_one(kept.chains, strange) == chain_of(strange, strange, assistant_id=strange)
+    page = await kept.chains.list_chains(strange, Window(5, "asc"))
+    assert page is not None
+    assert [chain.run_id for chain in page.data] == [strange]
+    await kept.chains.add_items(strange, {strange: ItemRecord(5, strange)})
+    assert await kept.chains.find_items(strange, [strange]) == {strange: ItemRecord(5, strange)}
+    await kept.assistants.add_assistant("shelf", AssistantObject(strange, 1, instructions="nul\0 ❄"))
+    found = await kept.assistants.find_assistants("shelf", [strange])
+    assert found == {strange: AssistantObject(strange, 1, instructions="nul\0 ❄")}
+
+
+async def test_what_is_longer_than_any_id_is_not_kept(chains: ChainStore) -> None:
+    too_long = "x" * 10_000
+    await chains.add_chain(chain_of(too_long, "conv_long"))
+    await chains.add_chain(chain_of("resp_1", too_long))
+    await chains.add_items(too_long, {"msg_1": ItemRecord(1)})
+    await chains.add_items("conv_1", {too_long: ItemRecord(1), "msg_2": ItemRecord(2)})
+    assert await chains.find_chains([too_long, "resp_1"]) == {}
+    assert await chains.find_items("conv_1", [too_long, "msg_2"]) == {"msg_2": ItemRecord(2)}
+
+
+async def walk(chains: ChainStore, order: Order, limit: int) -> list[str]:
+    seen: list[str] = []
+    while True:
+        page = await chains.list_chains("conv_1", Window(limit, order, seen[-1] if seen else None))
+        assert page is not None
+        assert len(page.data) <= limit
+        seen += [chain.run_id for chain in page.data]
+        if not page.has_more:
+            return seen
+        assert len(page.data) == limit
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_chains_are_listed_by_time_and_id_in_both_orders(chains: ChainStore, limit: int) -> None:
+    for run_id, created_at in (("resp_c", 10), ("resp_a", 20), ("resp_b", 20), ("resp_e", 5), ("resp_d", 30)):
+        await chains.add_chain(chain_of(run_id, created_at=created_at))
+    await chains.add_chain(chain_of("resp_x", "conv_2", 15))
+    oldest_first = ["resp_e", "resp_c", "resp_a", "resp_b", "resp_d"]
+    assert await walk(chains, "asc", limit) == oldest_first
+    assert await walk(chains, "desc", limit) == oldest_first[::-1]
+
+
+async def test_a_page_after_an_unknown_chain_is_none(chains: ChainStore) -> None:
+    await chains.add_chain(chain_of("resp_1", "conv_2"))
+    assert await chains.list_chains("conv_1", Window(5, "asc", "resp_1")) is None
+    assert await chains.list_chains("conv_1", Window(5, "asc", "resp_9")) is None
+    page = await chains.list_chains("conv_1", Window(5, "asc"))
+    assert page is not None
+    assert (page.data, page.has_more) == ([], False)
+
+
+async def test_a_further_response_ends_the_waiting(chains: ChainStore) -> None:
+    await chains.add_chain(chain_of("resp_1"))
+    assert await chains.record_status("resp_1", "requires_action", 500.25)
+    for _ in range(2):
+        await chains.extend_chain("resp_1", "resp_2", {"call_1": "sunny"})
+    await chains.extend_chain("resp_1", "resp_3", {"call_2": "cold"})
+    assert await find_one(chains, "resp_1") == chain_of(
+        "resp_1",
+        response_ids=("resp_1", "resp_2", "resp_3"),
+        answers={"call_1": "sunny", "call_2": "cold"},
+        status="queued",
+    )
+    await chains.extend_chain("resp_9", "resp_2", {})
+    assert await find_one(chains, "resp_9") is None
+
+
+async def test_a_status_that_ends_a_run_stays(chains: ChainStore) -> None:
+    await chains.add_chain(chain_of("resp_1"))
+    assert await chains.record_status("resp_1", "in_progress")
+    assert not await chains.record_status("resp_1", "in_progress")
+    assert await chains.record_status("resp_1", "expired", 700.0)
+    for status in ("in_progress", "completed", "requires_action"):
+        assert not await chains.record_status("resp_1", status, 800.0)
+    await chains.extend_chain("resp_1", "resp_2", {})
+    assert await find_one(chains, "resp_1") == chain_of(
+        "resp_1", response_ids=("resp_1", "resp_2"), status="expired", waiting_since=None
+    )
+    assert not await chains.record_status("resp_9", "completed")
+
+
+async def test_a_run_that_waits_already_keeps_its_time(chains: ChainStore) -> None:
+    await chains.add_chain(chain_of("resp_1"))
+    assert await chains.record_status("resp_1", "requires_action", 500.0)
+    assert not await chains.record_status("resp_1", "requires_action", 900.0)
+    assert await find_one(chains, "resp_1") == chain_of("resp_1", status="requires_action", waiting_since=500.0)
+
+
+async def test_chains_that_wait_are_listed_the_longest_first(chains: ChainStore) -> None:
+    for run_id, since in (("resp_1", 300.0), ("resp_2", 100.5), ("resp_3", 200.0), ("resp_4", None)):
+        status = "in_progress" if since is None else "requires_action"
+        await chains.add_chain(chain_of(run_id, f"conv_{run_id}", status=status, waiting_since=since))
+    assert [chain.run_id for chain in await chains.list_waiting(301.0, 10)] == ["resp_2", "resp_3", "resp_1"]
+    assert [chain.run_id for chain in await chains.list_waiting(300.0, 10)] == ["resp_2", "resp_3"]
+    assert [chain.run_id for chain in await chains.list_waiting(301.0, 1)] == ["resp_2"]
+    assert await chains.record_status("resp_2", "expired")
+    await chains.extend_chain("resp_3", "resp_9", {})
+    assert [chain.run_id for chain in await chains.list_waiting(301.0, 10)] == ["resp_1"]
+
+
+async def test_an_item_keeps_its_first_time_and_gets_its_run(chains: ChainStore) -> None:
+    await chains.add_items("conv_1", {"msg_1": ItemRecord(10), "msg_2": ItemRecord(20, "resp_1")})
+    await chains.add_items("conv_1", {"msg_1": ItemRecord(15, "resp_2"), "msg_2": ItemRecord(5, "resp_3")})
+    await chains.add_items("conv_2", {"msg_1": ItemRecord(99)})
+    await chains.add_items("conv_1", {})
+    assert await chains.find_items("conv_1", ["msg_2", "msg_1", "msg_3"]) == {
+        "msg_1": ItemRecord(10, "resp_2"),
+        "msg_2": ItemRecord(20, "resp_1"),
+    }
+    assert await chains.find_items("conv_1", []) == {}
+
+
+async def test_what_is_removed_does_not_come_back_late(kept: KeptRecords) -> None:
+    chains = kept.chains
+    for thread_id, run_id in (("conv_1", "resp_1"), ("conv_2", "resp_2")):
+        await chains.add_chain(chain_of(run_id, thread_id))
+        await chains.add_items(thread_id, {"msg_1": ItemRecord(10)})
+        assert await kept.locks.acquire(thread_id, run_id, 60)
+    for _ in range(2):
+        await chains.remove_thread("conv_1")
+    await chains.add_chain(chain_of("resp_1"))
+    await chains.add_chain(chain_of("resp_3"))
+    await chains.extend_chain("resp_1", "resp_4", {})
+    assert not await chains.record_status("resp_1", "completed")
+    await chains.add_items("conv_1", {"msg_1": ItemRecord(10), "msg_2": ItemRecord(20)})
+    assert await chains.find_chains(["resp_1", "resp_3"]) == {}
+    assert await chains.find_items("conv_1", ["msg_1", "msg_2"]) == {}
+    assert await find_one(chains, "resp_2") == chain_of("resp_2", "conv_2")
+    assert await chains.find_items("conv_2", ["msg_1"]) == {"msg_1": ItemRecord(10)}
+
+
+def assistant(assistant_id: str, created_at: float = 1, **fields: object) -> AssistantObject:
+    return msgspec.convert({"id": assistant_id, "created_at": created_at, **fields}, AssistantObject)
+
+
+async def test_an_assistant_is_found_as_it_was_added_and_replaced_by_a_later_one(assistants: AssistantStore) -> None:
+    raw = (
+        b'{"id": "asst_1", "object": "assistant", "created_at": 12.5, "name": "N\\u0000", "tools": [{"type": "x"}],'
+        b' "tool_resources": {"file_search": {}}, "response_format": {"type": "json"}, "metadata": {"a": "b"}}'
+    )
+    whole = msgspec.json.decode(raw, type=AssistantObject)
+    await assistants.add_assistant("shelf", assistant("asst_1", name="before"))
+    await assistants.add_assistant("shelf", whole)
+    assert await assistants.find_assistants("shelf", ["asst_1", "asst_2"]) == {"asst_1": whole}
+    assert await assistants.find_assistants("shelf", []) == {}
+
+
+async def test_shelves_see_nothing_of_each_other(assistants: AssistantStore) -> None:
+    await assistants.add_assistant("one", assistant("asst_1", name="one"))
+    await assistants.add_assistant("two", assistant("asst_1", name="two"))
+    assert await assistants.find_assistants("one", ["asst_1"]) == {"asst_1": assistant("asst_1", name="one")}
+    assert not await assistants.remove_assistant("three", "asst_1")
+    assert await assistants.remove_assistant("one", "asst_1")
+    assert not await assistants.remove_assistant("one", "asst_1")
+    assert await assistants.find_assistants("one", ["asst_1"]) == {}
+    assert await assistants.find_assistants("two", ["asst_1"]) == {"asst_1": assistant("asst_1", name="two")}
+
+
+@pytest.mark.parametrize(("order", "expected"), [("asc", ["c", "a", "b"]), ("desc", ["b", "a", "c"])])
+async def test_assistants_are_listed_by_time_and_id(
+    assistants: AssistantStore, order: Order, expected: list[str]
+) -> None:
+    for assistant_id, created_at in (("a", 20), ("b", 20), ("c", 10)):
+        await assistants.add_assistant("shelf", assistant(assistant_id, created_at))
+    await assistants.add_assistant("other", assistant("d", 15))
+    seen: list[str] = []
+    while (page := await assistants.list_assistants("shelf", Window(2, order, seen[-1] if seen else None))) is not None:
+        seen += [one.id for one in page.data]
+        if not page.has_more:
+            break
+    assert seen == expected
+    assert await assistants.list_assistants("shelf", Window(2, order, "d")) is None
