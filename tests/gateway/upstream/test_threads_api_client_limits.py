@@ -97,7 +97,7 @@ async def test_cancellation_waits_until_every_call_has_ended(
     with pytest.raises(asyncio.CancelledError):
         await loading
     left = asyncio.all_tasks() - before
-    assert not [task for task in left if "BoundThreadsApi" in repr(task)]
+    assert not [task for task in left if "BoundCalls" in repr(task)]
 
 
 async def _load_many(api: ThreadsApi) -> None:
