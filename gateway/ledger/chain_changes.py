@@ -23,13 +23,18 @@ def add_response(chain: ChainRecord, response_id: str, answers: Mapping[str, str
     )
 
 
-def change_status(chain: ChainRecord, status: str, waiting_since: float | None) -> ChainRecord:
+def change_status(
+    chain: ChainRecord, status: str, waiting_since: float | None, ended_run: bytes | None = None
+) -> ChainRecord:
     """Change the status. One that has ended the run stays, and a run that waits already keeps its time."""
     if is_terminal(chain.status):
-        return chain
+        missing = ended_run is not None and chain.ended_run is None and status == chain.status
+        return replace(chain, ended_run=ended_run) if missing else chain
+    if is_terminal(status):
+        return replace(chain, status=status, waiting_since=None, ended_run=ended_run)
     if chain.status == status and chain.waiting_since is not None and waiting_since is not None:
         return chain
-    return replace(chain, status=status, waiting_since=None if is_terminal(status) else waiting_since)
+    return replace(chain, status=status, waiting_since=waiting_since)
 
 
 def merge_item(known: ItemRecord | None, seen: ItemRecord) -> ItemRecord:

@@ -50,9 +50,11 @@ class MemoryChains:
         if (chain := self._chains.get(run_id)) is not None:
             self._chains[run_id] = add_response(chain, response_id, answers)
 
-    async def record_status(self, run_id: str, status: str, waiting_since: float | None = None) -> bool:
+    async def record_status(
+        self, run_id: str, status: str, waiting_since: float | None = None, ended_run: bytes | None = None
+    ) -> bool:
         chain = self._chains.get(run_id)
-        if chain is None or (changed := change_status(chain, status, waiting_since)) == chain:
+        if chain is None or (changed := change_status(chain, status, waiting_since, ended_run)) == chain:
             return False
         self._chains[run_id] = changed
         return True

@@ -141,6 +141,19 @@ async def test_a_status_that_ends_a_run_stays(chains: ChainStore) -> None:
     assert not await chains.record_status("resp_9", "completed")
 
 
+async def test_an_ended_run_is_kept_with_its_status_or_later_and_stays(chains: ChainStore) -> None:
+    await chains.add_chain(chain_of("resp_1"))
+    await chains.add_chain(chain_of("resp_2"))
+    assert await chains.record_status("resp_1", "completed", ended_run=b'{"id":"resp_1"}')
+    assert await chains.record_status("resp_2", "completed")
+    assert not await chains.record_status("resp_2", "failed", ended_run=b"other")
+    assert await chains.record_status("resp_2", "completed", ended_run=b'{"id":"resp_2"}')
+    assert not await chains.record_status("resp_2", "completed", ended_run=b"later")
+    for run_id in ("resp_1", "resp_2"):
+        expected = chain_of(run_id, status="completed", ended_run=b'{"id":"%s"}' % run_id.encode())
+        assert await find_one(chains, run_id) == expected
+
+
 async def test_a_run_that_waits_already_keeps_its_time(chains: ChainStore) -> None:
     await chains.add_chain(chain_of("resp_1"))
     assert await chains.record_status("resp_1", "requires_action", 500.0)

@@ -28,6 +28,7 @@ class ChainRecord:
         answers: What the client has submitted, by the id of the call.
         status: The run's status as it was last seen. Once terminal it stays; `expired` is known here alone.
         waiting_since: Since when the run waits for its client. None if it does not.
+        ended_run: The JSON of the run as it ended, which no call need read again. None until it is known.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class ChainRecord:
     answers: Mapping[str, str] = field(default_factory=dict)
     status: str = "queued"
     waiting_since: float | None = None
+    ended_run: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,12 @@ class ChainStore(Protocol):
     async def extend_chain(self, run_id: str, response_id: str, answers: Mapping[str, str]) -> None:
         """Add a response to a chain and what was submitted for it. A chain that waited is queued again."""
 
-    async def record_status(self, run_id: str, status: str, waiting_since: float | None = None) -> bool:
+    async def record_status(
+        self, run_id: str, status: str, waiting_since: float | None = None, ended_run: bytes | None = None
+    ) -> bool:
         """Record a status. One that has ended a run stays, and a run that waits already keeps its time.
+
+        `ended_run` is the run as it ended; it may come later than its status, and the first one stays.
 
         Returns whether the record was changed.
         """
