@@ -25,10 +25,11 @@ from gateway.run_log.store.event_log import (
 )
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.run_events import Change, FaultChange, Provenance, RunEvent, SnapshotChange
+from schema.contract.run_events import Change, FaultChange, Provenance, RunEvent, SnapshotChange, StatusChange
 
 _logger = logging.getLogger(__name__)
 
+_WITHOUT_OUTPUT = (StatusChange, FaultChange)
 _NO_POSITION = LogPosition("-", 1)
 """A position in no log: a reader with a cursor of it resumes with the present state."""
 
@@ -66,6 +67,8 @@ class LogMirror:
         self.mirrored_entries = 0
         self.has_ended = False
         self.error: GatewayError | None = None
+        self.stream_position: str | None = None
+        """The place in the run's stream up to which the log holds all that came. None if it is not known."""
         self.log_changed = asyncio.Event()
         self._buffers: list[tuple[ReplayBuffer, Callable[[RunEvent], bool]]] = []
         self._new_local_log = new_local_log
@@ -167,7 +170,11 @@ class LogMirror:
                 # The other store may go on under the old epoch, with other entries.
                 self._position = LogPosition(new_epoch(), self._position.number)
                 marker = LogEntry(
-                    self._position.number, self._now_seconds(), Provenance.SNAPSHOT, self._baseline_marker()
+                    self._position.number,
+                    self._now_seconds(),
+                    Provenance.SNAPSHOT,
+                    self._baseline_marker(),
+                    self.stream_position,
                 )
                 local_log.adopt(self.name, self._position.epoch, [marker], has_ended=self.has_ended)
                 self._set_resumable_after(self._position.number)
@@ -282,6 +289,7 @@ class LogMirror:
             0 if isinstance(entry.change, SnapshotChange) else self._entries_since_snapshot + 1
         )
         self.state.apply(entry.change, entry.provenance)
+        self.stream_position = _next_stream_position(self.stream_position, entry)
         event = RunEvent(to_cursor(self.name.key, self._position), entry.at, entry.provenance, entry.change)
         for buffer, accepts in self._buffers:
             if accepts(event):
@@ -294,6 +302,14 @@ class LogMirror:
     def _skip_events(self, count: int | None, number: int) -> None:
         for buffer, _ in self._buffers:
             buffer.skip_events(count, number)
+
+
+def _next_stream_position(position: str | None, entry: LogEntry) -> str | None:
+    """Return the place in the stream behind an entry. Output that was polled may lie ahead of every place."""
+    if entry.position is not None:
+        return entry.position
+    is_polled_output = entry.provenance is Provenance.POLLED and not isinstance(entry.change, _WITHOUT_OUTPUT)
+    return None if is_polled_output else position
 
 
 async def _ignore_reader(_: LogMirror) -> None:

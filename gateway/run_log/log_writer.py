@@ -79,10 +79,12 @@ class LogWriter:
         changes: Sequence[Change],
         *,
         ends: bool = False,
+        positions: Sequence[str | None] | None = None,
         baseline: Callable[[], Sequence[Change]] | None = None,
     ) -> None:
         """Append changes and mirror them here. With `ends`, the log ends for good.
 
+        `positions` holds the place in the run's stream behind each change, as far as the stream can be opened there.
         `baseline` returns changes for the state with these changes. If the store lost the log and another writer has
         begun it again without them, they replace what that writer wrote.
 
@@ -95,37 +97,30 @@ class LogWriter:
         # The changes are a diff against the mirrored entries: entries of another writer in between make them wrong.
         mirrored_before = mirror.mirrored_entries
         await self.announce_changes(changes)
+        drafts = [Draft(provenance, *one) for one in zip(changes, positions or [None] * len(changes), strict=True)]
         # A batch must leave room for the baseline, also in a short log.
         max_batch = self._factory.snapshot_every_entries
-        for first in range(0, len(changes), max_batch):
-            batch = changes[first : first + max_batch]
-            is_last = first + max_batch >= len(changes)
+        for first in range(0, len(drafts), max_batch):
+            batch = drafts[first : first + max_batch]
+            is_last = first + max_batch >= len(drafts)
             try:
-                await self._append_batch(provenance, batch, mirrored_before, ends=ends and is_last)
+                await self._append_batch(batch, mirrored_before, ends=ends and is_last)
             except LeaseLostError:
                 if baseline is None or not await self._discard_other_log():
                     raise
-                await self._append_batch(provenance, baseline(), mirror.mirrored_entries, ends=ends, replaces_log=True)
+                whole = [Draft(provenance, change, drafts[-1].position) for change in baseline()]
+                await self._append_batch(whole, mirror.mirrored_entries, ends=ends, replaces_log=True)
                 return
             mirrored_before = mirror.mirrored_entries
 
     async def _append_batch(
-        self,
-        provenance: Provenance,
-        changes: Sequence[Change],
-        mirrored_before: int,
-        *,
-        ends: bool,
-        replaces_log: bool = False,
+        self, batch: Sequence[Draft], mirrored_before: int, *, ends: bool, replaces_log: bool = False
     ) -> None:
         mirror = self._mirror
         self._serial += 1
         for attempt in itertools.count():
             log = await self._leased_log()
-            if replaces_log:
-                drafts = [Draft(provenance, change) for change in changes]
-            else:
-                drafts = self._new_drafts(provenance, changes)
+            drafts = batch if replaces_log else self._with_baseline(batch)
             was_written = True
             try:
                 await log.append(mirror.name, self._lease, drafts, ends=ends, serial=self._serial)
@@ -152,15 +147,15 @@ class LogWriter:
         with contextlib.suppress(LogUnavailableError):
             await self._log.release_lease(self._mirror.name, self._lease)
 
-    def _new_drafts(self, provenance: Provenance, changes: Sequence[Change]) -> list[Draft]:
-        """Return drafts of the changes, behind the baseline if the log needs it again."""
+    def _with_baseline(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        """Return the drafts, behind the baseline if the log needs it again."""
         mirror = self._mirror
-        drafts = [Draft(provenance, change) for change in changes]
         if not mirror.needs_baseline(self._factory.snapshot_every_entries):
             return drafts
         # Readers of a thread must not see its baseline as new events.
-        baseline_provenance = Provenance.SNAPSHOT if isinstance(mirror.name.key, ThreadKey) else provenance
-        return [*(Draft(baseline_provenance, change) for change in mirror.state.baseline()), *drafts]
+        provenance = Provenance.SNAPSHOT if isinstance(mirror.name.key, ThreadKey) else drafts[0].provenance
+        position = mirror.stream_position
+        return [*(Draft(provenance, change, position) for change in mirror.state.baseline()), *drafts]
 
     async def _reacquire_lease(self, log: EventLog, mirrored_before: int) -> None:
         """Acquire the lease again after the store came back empty or the lease ran out.

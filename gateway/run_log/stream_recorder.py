@@ -47,6 +47,8 @@ class _StreamedRun:
         """Whether some steps or messages of the run are missing from the stream and the log."""
         self.state = state
         self.pending_changes: list[Change] = []
+        self.pending_positions: list[str | None] = []
+        """For each pending change, the place in the stream behind it: only the last change of an event has one."""
         self._held_end: StatusChange | None = None
 
     @property
@@ -61,6 +63,13 @@ class _StreamedRun:
     def apply_event(self, event: StreamEvent) -> _Outcome:
         """Apply one event and add its changes to `pending_changes`."""
         self.has_gaps = self.has_gaps or event.decode_error is not None
+        pending_before = len(self.pending_changes)
+        outcome = self._apply_changes(event)
+        if len(self.pending_changes) > pending_before:
+            self.pending_positions[-1] = event.position
+        return outcome
+
+    def _apply_changes(self, event: StreamEvent) -> _Outcome:
         for change in diff_stream_event(self.state, event):
             if isinstance(change, StatusChange) and is_terminal(change.run.status):
                 self._held_end = self._held_end or change
@@ -86,6 +95,13 @@ class _StreamedRun:
         change = self.state.with_offset(change)
         self.state.apply(change, Provenance.STREAMED)
         self.pending_changes.append(change)
+        self.pending_positions.append(None)
+
+    def take_pending(self) -> tuple[list[Change], list[str | None]]:
+        """Return the pending changes with their places. They are pending no more."""
+        pending = self.pending_changes, self.pending_positions
+        self.pending_changes, self.pending_positions = [], []
+        return pending
 
 
 class StreamRecorder:
@@ -246,9 +262,13 @@ class StreamRecorder:
                 break
         if outcome is _Outcome.UNSETTLED and streamed_run.held_end is not None:
             await writer.announce_changes([streamed_run.held_end])
-        changes, streamed_run.pending_changes = streamed_run.pending_changes, []
+        changes, positions = streamed_run.take_pending()
         await writer.append(
-            Provenance.STREAMED, changes, ends=outcome is _Outcome.ENDED, baseline=streamed_run.state.baseline
+            Provenance.STREAMED,
+            changes,
+            ends=outcome is _Outcome.ENDED,
+            positions=positions,
+            baseline=streamed_run.state.baseline,
         )
         return outcome
 

@@ -18,6 +18,7 @@ from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
 from schema.contract.paging import PagingLimits
 from schema.contract.run_events import RunEvent
+from schema.contract.run_streams import RunStream
 from schema.contract.wire import Page
 from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
@@ -127,6 +128,21 @@ class FileCitations(Protocol):
 
     def record_cited(self, file_ids: Iterable[str]) -> None:
         """Record that objects which this operation shows cite these files, before the files are read."""
+
+
+@runtime_checkable
+class RunReplay(Protocol):
+    """A port of one principal that can open the stream of a run again, also of one that it did not start."""
+
+    async def open_stream(self, key: RunKey, after: str | None) -> RunStream | None:
+        """Open the stream of a run behind a position (`StreamEvent.position`), or from its beginning.
+
+        Returns:
+            None if this run has no stream that can be opened there. It must be polled then.
+
+        Raises:
+            GatewayError: The upstream failed; it may succeed later.
+        """
 
 
 class EventFeed(Protocol):

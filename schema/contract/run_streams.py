@@ -24,6 +24,8 @@ class StreamEvent:
         error: The upstream's report of a failure.
         is_done: Whether this is the last event.
         decode_error: The reason why this event could not be decoded. Later events may still be fine.
+        position: The place behind this event, in a text that only the upstream's client reads: a stream of the same
+            run can be opened there again (`ports.RunReplay`). None if it cannot.
     """
 
     name: str | None = None
@@ -32,6 +34,7 @@ class StreamEvent:
     error: GatewayError | None = None
     is_done: bool = False
     decode_error: GatewayError | None = None
+    position: str | None = None
 
     @property
     def ends_stream(self) -> bool:

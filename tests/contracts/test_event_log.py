@@ -66,7 +66,7 @@ async def test_a_read_entry_equals_the_written_one(logs: Logs) -> None:
     snapshot = SnapshotChange(run(metadata={"a": "1"}), [run_step()], [message(content=parts)])
     drafts = [
         Draft(Provenance.SNAPSHOT, snapshot),
-        Draft(Provenance.POLLED, FaultChange("CODE", "Message.", final=True)),
+        Draft(Provenance.POLLED, FaultChange("CODE", "Message.", final=True), "resp_1:7"),
     ]
     await logs.here.append(RUN, await acquire_lease(logs.here), drafts)
     first, second = (await logs.there.read(RUN)).entries
@@ -76,6 +76,7 @@ async def test_a_read_entry_equals_the_written_one(logs: Logs) -> None:
     assert first.provenance is Provenance.SNAPSHOT
     assert first.at == second.at > 1_700_000_000
     assert (second.provenance, second.change) == (drafts[1].provenance, drafts[1].change)
+    assert (first.position, second.position) == (None, "resp_1:7")
 
 
 def _only(parts: Any) -> Any:

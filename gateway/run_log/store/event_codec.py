@@ -16,19 +16,26 @@ class _StoredEntry(msgspec.Struct, array_like=True, gc=False):
     change: Change
 
 
+class _PlacedEntry(_StoredEntry, array_like=True, gc=False):
+    position: str | None = None
+
+
 _CODEC = ValueCodec(b"TE", wire, run_events)
-_DECODER: msgspec.json.Decoder[_StoredEntry] = msgspec.json.Decoder(_StoredEntry)
+_DECODER: msgspec.json.Decoder[_PlacedEntry] = msgspec.json.Decoder(_PlacedEntry)
 
 FINGERPRINT = _CODEC.fingerprint
 """The same only in programs with the same definitions."""
 
 
-def encode_entry(at: float, provenance: Provenance, change: Change) -> bytes:
+def encode_entry(at: float, provenance: Provenance, change: Change, position: str | None = None) -> bytes:
     """Encode an entry without its number. Raises `UnencodableValueError`."""
-    return _CODEC.pack(encode_body(_StoredEntry(at, provenance, change)))
+    entry = (at, provenance, change)
+    return _CODEC.pack(encode_body(_StoredEntry(*entry) if position is None else _PlacedEntry(*entry, position)))
 
 
 def decode_entry(number: int, data: bytes) -> LogEntry | None:
     """Decode the bytes of entry `number`. Returns None for garbage and for entries of another version."""
     stored = _CODEC.unpack(data, "", _DECODER)
-    return None if stored is None else LogEntry(number, stored.at, stored.provenance, stored.change)
+    if stored is None:
+        return None
+    return LogEntry(number, stored.at, stored.provenance, stored.change, stored.position)

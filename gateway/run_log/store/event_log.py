@@ -53,12 +53,16 @@ def new_epoch() -> str:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One stored change: its number (one more than the previous entry's), its Unix time and its provenance."""
+    """One stored change: its number (one more than the previous entry's), its Unix time and its provenance.
+
+    `position` is the place in the run's stream behind this change, if it can be opened there again.
+    """
 
     number: int
     at: float
     provenance: Provenance
     change: Change
+    position: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +80,11 @@ class LogSlice:
 
 
 class Draft(NamedTuple):
-    """A change that is to be written."""
+    """A change that is to be written, with its place in the stream."""
 
     provenance: Provenance
     change: Change
+    position: str | None = None
 
 
 class LeaseLostError(Exception):

@@ -8,7 +8,7 @@ from gateway.run_log.log_mirror import stopping_error
 from gateway.run_log.store.event_log import Draft, LogPosition
 from gateway.run_log.store.memory_log import MemoryLog
 from schema.contract.errors import ErrorCode, GatewayError
-from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange
+from schema.contract.run_events import Change, Provenance, SnapshotChange, StatusChange, StepChange
 from tests.support.manual_log_mirror import BEGINNING, NAME, ManualLogMirror
 from tests.support.run_log_processes import World, a_run, a_step, kinds, pending_events, settle
 
@@ -33,6 +33,30 @@ async def test_entries_of_any_writer_are_mirrored_at_once(world: World) -> None:
     await reader.aclose()
     assert manual.reader_closed_calls == [manual.mirror]
     await manual.mirror.close()
+
+
+async def test_the_place_in_the_stream_is_that_of_the_latest_entry_until_output_is_polled(world: World) -> None:
+    manual = ManualLogMirror(world)
+    mirror = manual.mirror
+    lease = await world.log.acquire_lease(NAME)
+    assert lease is not None
+
+    async def place_after(provenance: Provenance, change: Change, position: str | None) -> str | None:
+        await world.log.append(NAME, lease, [Draft(provenance, change, position)])
+        await mirror.refresh()
+        return mirror.stream_position
+
+    assert await place_after(Provenance.STREAMED, BEGINNING, None) is None
+    assert await place_after(Provenance.STREAMED, a_step_change(), "resp_1:3") == "resp_1:3"
+    assert await place_after(Provenance.STREAMED, a_step_change(), None) == "resp_1:3"
+    assert await place_after(Provenance.POLLED, StatusChange(a_run("in_progress"), "queued"), None) == "resp_1:3"
+    assert await place_after(Provenance.POLLED, BEGINNING, "resp_1:3") == "resp_1:3"
+    assert await place_after(Provenance.POLLED, a_step_change(), None) is None
+    await mirror.close()
+
+
+def a_step_change() -> StepChange:
+    return StepChange(a_step())
 
 
 async def test_many_refreshes_at_once_cost_few_reads(world: World) -> None:

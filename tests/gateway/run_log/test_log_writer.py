@@ -46,6 +46,26 @@ async def test_changes_are_announced_before_they_are_mirrored(world: World) -> N
     await manual.mirror.close()
 
 
+async def test_a_baseline_that_is_written_again_has_the_place_in_the_stream(world: World) -> None:
+    manual = ManualLogMirror(world)
+    writer = await writer_factory(world, snapshot_every=2).open_writer(manual.mirror)
+    assert writer is not None
+    await writer.append(Provenance.STREAMED, [BEGINNING])
+    for number in range(3):
+        step = StepChange(a_step(f"step_{number}"))
+        await writer.append(Provenance.STREAMED, [step], positions=[str(number)])
+    entries = (await world.log.read(NAME)).entries
+    assert [kind(entry.change).partition(" ")[0] for entry in entries] == [
+        "snapshot",
+        *["step"] * 2,
+        "snapshot",
+        "step",
+    ]
+    assert [entry.position for entry in entries] == [None, "0", "1", "1", "2"]
+    await writer.aclose()
+    await manual.mirror.close()
+
+
 async def test_one_writer_holds_the_lease_until_it_closes_or_is_preempted(world: World) -> None:
     first, second = ManualLogMirror(world), ManualLogMirror(world)
     writer = await writer_factory(world).open_writer(first.mirror)

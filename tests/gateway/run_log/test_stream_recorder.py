@@ -1,9 +1,11 @@
 """A recorded stream: all of its events are in the run's log, with or without readers, and the end comes last."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from gateway.run_log.store.event_log import LogName
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import MessageFinishedChange, Provenance, SnapshotChange, StatusChange
 from schema.contract.run_streams import StreamEvent
@@ -16,6 +18,7 @@ from tests.support.run_log_processes import (
     a_message,
     a_run,
     a_step,
+    kind,
     kinds,
     pending_events,
     said,
@@ -54,6 +57,26 @@ async def test_a_stream_is_followed_from_its_beginning(world: World, size: int) 
     assert {event.provenance for event in received} == {Provenance.STREAMED}
     await feed.aclose()
     assert stream.is_closed
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+async def test_the_log_knows_the_place_in_the_stream_behind_each_event_that_is_in_it(world: World, size: int) -> None:
+    events = [replace(event, position=str(number)) for number, event in enumerate(simple_run("Hel", "lo"))]
+    batches = [events[place : place + size] for place in range(0, len(events), size)]
+    await world.process().hub.record_stream(SCOPE, ScriptedStream(*batches))
+    await settle()
+    entries = (await world.log.read(LogName(SCOPE, RUN))).entries
+    # The first snapshot stands for the run as its stream names it, and `done` changes nothing.
+    assert [entry.position for entry in entries] == [None, *map(str, range(1, len(events) - 1))]
+
+
+async def test_of_several_changes_of_one_event_the_last_has_its_place(world: World) -> None:
+    finished = StreamEvent("thread.message.completed", wire=a_message("Hi", "completed"), position="7")
+    stream = ScriptedStream([said(a_run("in_progress")), finished])
+    await world.process().hub.record_stream(SCOPE, stream)
+    entries = (await world.log.read(LogName(SCOPE, RUN))).entries
+    assert [kind(entry.change) for entry in entries[1:]] == ["MessageCreatedChange", "message finished"]
+    assert [entry.position for entry in entries] == [None, None, "7"]
 
 
 async def test_the_run_is_returned_as_soon_as_the_stream_names_it(world: World) -> None:

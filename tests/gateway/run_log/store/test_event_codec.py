@@ -59,13 +59,16 @@ def encoded(change: Change) -> bytes:
 def shown(entry: LogEntry | None) -> Any:
     """Return comparable fields: raw parts are equal only to themselves, so changes are compared as JSON."""
     assert entry is not None
-    return entry.number, entry.at, entry.provenance, type(entry.change), msgspec.json.encode(entry.change)
+    change = msgspec.json.encode(entry.change)
+    return entry.number, entry.at, entry.provenance, type(entry.change), change, entry.position
 
 
-@given(SMALL, st.floats(0, 2**40), st.sampled_from(Provenance), CHANGES)
-def test_an_entry_survives_encoding_unchanged(number: int, at: float, provenance: Provenance, change: Change) -> None:
-    back = event_codec.decode_entry(number, event_codec.encode_entry(at, provenance, change))
-    assert shown(back) == shown(LogEntry(number, at, provenance, change))
+@given(SMALL, st.floats(0, 2**40), st.sampled_from(Provenance), CHANGES, st.sampled_from([None, "resp_1:7"]))
+def test_an_entry_survives_encoding_unchanged(
+    number: int, at: float, provenance: Provenance, change: Change, position: str | None
+) -> None:
+    back = event_codec.decode_entry(number, event_codec.encode_entry(at, provenance, change, position))
+    assert shown(back) == shown(LogEntry(number, at, provenance, change, position))
 
 
 def test_every_kind_of_change_is_covered() -> None:
