@@ -144,6 +144,14 @@ class UpstreamDialect(Enum):
     LENIENT_RESPONSES = enum_member("lenient-responses", "A self-hosted server of responses and conversations.")
 
 
+@strawberry.enum(description="The meaning of the times of messages. All of them are known.")
+class MessageTimes(Enum):
+    """Source: `Dialect.message_times` in `gateway/upstream/dialects.py`."""
+
+    EXACT = enum_member("exact", "The upstream's own times.")
+    OBSERVED = enum_member("observed", "The times at which this gateway saw the messages.")
+
+
 EnumT = TypeVar("EnumT", bound=Enum)
 
 

@@ -15,7 +15,7 @@ from schema.engine.context import Info
 from schema.graph.assistant_node import Assistant
 from schema.graph.connections import After, Before, Connection, ConnectionPlan, First, Last, connect, list_field
 from schema.graph.documented_field import documented_field, plain_field
-from schema.graph.enums import UpstreamDialect, UpstreamVersion
+from schema.graph.enums import MessageTimes, UpstreamDialect, UpstreamVersion
 from schema.graph.file_node import File
 from schema.graph.id_arguments import read_id, read_node_id
 from schema.graph.message_node import Message
@@ -45,6 +45,14 @@ class Upstream:
     deletes_messages: bool = plain_field("Whether the server can delete a message.")
     lists_threads: bool = plain_field("Whether the server can list threads. The API itself cannot.")
     message_files: bool = plain_field("Whether messages have `files` (version 1 of the API).")
+    lists_runs: bool = plain_field(
+        "Whether the server can list the runs of a thread. If not, `runs` holds those that were started here."
+    )
+    updates_messages: bool = plain_field("Whether the server can change the metadata of a message.")
+    replays_streams: bool = plain_field("Whether a stream that broke can be read on from where it was.")
+    message_times: MessageTimes = plain_field(
+        "Whether the times of messages are the upstream's own, or when the gateway saw them."
+    )
 
 
 @strawberry.type(description="Read operations. An object that does not exist is null, without an error.")
@@ -134,6 +142,10 @@ class Query:
             deletes_messages=capabilities.deletes_messages,
             lists_threads=capabilities.lists_threads,
             message_files=capabilities.message_files,
+            lists_runs=capabilities.lists_runs,
+            updates_messages=capabilities.updates_messages,
+            replays_streams=capabilities.replays_streams,
+            message_times=MessageTimes(capabilities.message_times),
         )
 
 

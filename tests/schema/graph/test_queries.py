@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from gateway.upstream.dialects import DIALECTS, DialectName
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import (
     AssistantKey,
@@ -200,9 +201,40 @@ async def test_the_assistants_and_their_failure() -> None:
     assert len(data["b"]["nodes"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("dialect", "lists_runs", "updates_messages", "replays_streams", "message_times"),
+    [
+        ("openai-v1", True, True, False, "EXACT"),
+        ("openai-v2", True, True, False, "EXACT"),
+        ("azure-openai", True, True, False, "EXACT"),
+        ("azure-foundry", True, True, False, "EXACT"),
+        ("lenient", True, True, False, "EXACT"),
+        ("openai-responses", False, False, True, "OBSERVED"),
+        ("foundry-responses", True, False, True, "OBSERVED"),
+        ("lenient-responses", False, False, False, "OBSERVED"),
+    ],
+)
+async def test_a_frontend_can_adapt_to_each_dialect(
+    dialect: DialectName, lists_runs: bool, updates_messages: bool, replays_streams: bool, message_times: str
+) -> None:
+    capabilities = DIALECTS[dialect].capabilities
+    document = "{ upstream { dialect version listsRuns updatesMessages replaysStreams messageTimes } }"
+    assert await query_data(FakeThreadsApi(capabilities=capabilities), document) == {
+        "upstream": {
+            "dialect": dialect.upper().replace("-", "_"),
+            "version": capabilities.version.upper(),
+            "listsRuns": lists_runs,
+            "updatesMessages": updates_messages,
+            "replaysStreams": replays_streams,
+            "messageTimes": message_times,
+        }
+    }
+
+
 async def test_the_upstreams_capabilities_cost_no_call() -> None:
     api = conversation_with_files()
-    document = "{ upstream { dialect version streaming deletesMessages listsThreads messageFiles } }"
+    fields = "dialect version streaming deletesMessages listsThreads messageFiles"
+    document = f"{{ upstream {{ {fields} listsRuns updatesMessages replaysStreams messageTimes }} }}"
     assert await query_data(api, document) == {
         "upstream": {
             "dialect": "OPENAI_V1",
@@ -211,6 +243,10 @@ async def test_the_upstreams_capabilities_cost_no_call() -> None:
             "deletesMessages": False,
             "listsThreads": False,
             "messageFiles": True,
+            "listsRuns": True,
+            "updatesMessages": True,
+            "replaysStreams": False,
+            "messageTimes": "EXACT",
         }
     }
     assert api.calls == []
