@@ -44,6 +44,7 @@ from gateway.identity.sign_in import token_authenticator
 from gateway.ledger.forgetting import delete_owned
 from gateway.ledger.ledger_store import OwnedObject
 from gateway.ledger.ownership import Ledger
+from gateway.ledger.thread_aliases import ThreadAliases
 from gateway.ledger.user_ports import UserPorts
 from gateway.port_binding import CallerCredentials, PortBinding
 from gateway.rate_limits.caller_limits import CallerLimits
@@ -177,6 +178,7 @@ def build_gateway_app(
         user_ports=user_ports,
         caller_limits=limits,
         viewers=viewers,
+        aliases=None if ledger.records is None else ThreadAliases(ledger.records, options.dialect.family),
     )
     endpoint = GraphQLEndpoint(
         OperationRunner(

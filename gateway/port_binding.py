@@ -10,7 +10,9 @@ from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import SharedCache
 from gateway.identity.accepted_credentials import AcceptedCredentials
 from gateway.identity.principal import Principal
+from gateway.ledger.aliased_ports import AliasedRunEvents, AliasedThreadsApi, AliasedViewer
 from gateway.ledger.owned_threads_api import WatchStream
+from gateway.ledger.thread_aliases import ThreadAliases
 from gateway.ledger.user_ports import UserPorts
 from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.run_log.hub import RunLogHub
@@ -40,7 +42,8 @@ class PortBinding:
     All that is kept for the holder of an upstream's credential lies in one scope, their own. What a signed-in user
     reads lies in the scopes of the threads' owners, as `user_ports` decide. Whoever calls, calls are counted by caller.
 
-    The calls of polls count among the `caller_limits` of the caller who follows.
+    The calls of polls count among the `caller_limits` of the caller who follows. `aliases` are the ids of threads that
+    were copied from another upstream.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class PortBinding:
         user_ports: UserPorts | None = None,
         caller_limits: CallerLimits | None = None,
         viewers: ViewerServices,
+        aliases: ThreadAliases | None = None,
     ) -> None:
         self._client = client
         self._shared_cache = shared_cache
@@ -61,9 +65,14 @@ class PortBinding:
         self._user_ports = user_ports
         self._caller_limits = caller_limits
         self._viewers = viewers
+        self._aliases = aliases
 
     def bind(self, principal: Principal) -> ThreadsApi:
         """Make the port of one operation."""
+        port, aliases = self._bind_port(principal), self._aliases
+        return port if aliases is None or aliases.has_none else AliasedThreadsApi(port, aliases)
+
+    def _bind_port(self, principal: Principal) -> ThreadsApi:
         upstream = self._bind_upstream(principal, CallTrace.from_current(principal))
         open_port = partial(self._open_port, upstream)
         if principal.user is None:
@@ -76,6 +85,10 @@ class PortBinding:
 
         What follows a run for many subscriptions carries the request id of one that began to follow.
         """
+        events, aliases = self._bind_events(principal), self._aliases
+        return events if aliases is None or aliases.has_none else AliasedRunEvents(events, aliases)
+
+    def _bind_events(self, principal: Principal) -> RunEvents:
         trace = CallTrace.from_current(principal)
 
         def open_events(scope: str) -> RunEvents:
@@ -100,7 +113,8 @@ class PortBinding:
         def open_poller() -> ThreadsApi:
             return self._bind_poller(principal, CallTrace.from_current(principal))
 
-        return self._viewers.ports.bind(principal, open_upstream, open_poller)
+        viewer, aliases = self._viewers.ports.bind(principal, open_upstream, open_poller), self._aliases
+        return viewer if viewer is None or aliases is None or aliases.has_none else AliasedViewer(viewer, aliases)
 
     def bind_transfers(self, principal: Principal) -> BoundFileTransfers:
         """Make the port of the contents of files, for one transfer. Whose they are is checked before."""

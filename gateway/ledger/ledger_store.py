@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from gateway.identity.principal import Owner
+from gateway.ledger.copy_store import CopyStore
 from gateway.ledger.record_store import RecordStore
 
 
@@ -87,6 +88,10 @@ class LedgerStore(Protocol):
     @property
     def records(self) -> RecordStore:
         """The records of threads, in the same database."""
+
+    @property
+    def copies(self) -> CopyStore:
+        """The objects that were copied from another upstream, in the same database."""
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         """Find the owners of objects. An object without an owner is left out."""

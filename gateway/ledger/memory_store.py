@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_store import Adoption, MadeFile, ObjectKind, OwnedObject, StoredIntent
+from gateway.ledger.memory_copy_store import MemoryCopyStore
 from gateway.ledger.memory_record_store import MemoryRecordStore
 from gateway.ledger.record_store import KeptTexts, RecordStore
 
@@ -22,10 +23,15 @@ class MemoryStore:
         self._records = MemoryRecordStore(
             lambda thread_id: self._owners.get(OwnedObject(ObjectKind.THREAD, thread_id)), kept_texts=kept_texts
         )
+        self._copies = MemoryCopyStore()
 
     @property
     def records(self) -> RecordStore:
         return self._records
+
+    @property
+    def copies(self) -> MemoryCopyStore:
+        return self._copies
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         return self._find_owners(kind, object_ids)

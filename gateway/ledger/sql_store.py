@@ -15,6 +15,7 @@ from gateway.identity.principal import Owner, UpstreamIdentity
 from gateway.ledger.ledger_database import Database
 from gateway.ledger.ledger_store import Adoption, MadeFile, ObjectKind, OwnedObject, StoredIntent
 from gateway.ledger.record_store import KeptTexts, RecordStore
+from gateway.ledger.sql_copy_store import SqlCopyStore
 from gateway.ledger.sql_record_store import SqlRecordStore
 from gateway.ledger.storable_text import MAX_ID_LENGTH, escape_text
 from gateway.ledger.tables import INTENTS, OBJECTS, TOMBSTONES
@@ -46,10 +47,15 @@ class SqlStore:
         )
         self._unix_seconds = unix_seconds
         self._records = SqlRecordStore(database, upstream, kept_texts=kept_texts)
+        self._copies = SqlCopyStore(database, upstream.digest)
 
     @property
     def records(self) -> RecordStore:
         return self._records
+
+    @property
+    def copies(self) -> SqlCopyStore:
+        return self._copies
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         async def work(connection: AsyncConnection) -> dict[str, Owner]:

@@ -107,7 +107,7 @@ def test_two_processes_start_at_once_on_an_empty_database(url: str) -> None:
 async def test_a_database_of_a_newer_program_is_refused_and_left_as_it_is(url: str) -> None:
     await migrate(url)
     await run_sync(url, lambda connection: connection.execute(text("UPDATE ledger_version SET version_num = '9999'")))
-    with pytest.raises(CannotOpenError, match="it has version 9999, this program knows 0003: a newer program"):
+    with pytest.raises(CannotOpenError, match="it has version 9999, this program knows 0004: a newer program"):
         await open_store(url, UPSTREAM)
 
 
@@ -147,6 +147,8 @@ async def test_a_directory_is_refused(tmp_path: Path) -> None:
         "SELECT object_id FROM ledger_objects WHERE owner = 'o' ORDER BY kind, object_id LIMIT 10",
         "DELETE FROM ledger_intents WHERE upstream = 'u' AND created_at < 5",
         "DELETE FROM ledger_intents WHERE owner = 'o'",
+        "SELECT new_id FROM ledger_copies WHERE upstream = 'u' AND family = 'f' AND kind = 'k' AND old_id = 'a'",
+        "SELECT kind FROM ledger_copies WHERE upstream = 'u' AND family = 'f' AND is_done LIMIT 1",
     ],
 )
 async def test_no_statement_scans_a_table(url: str, statement: str) -> None:
