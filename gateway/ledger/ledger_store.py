@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from gateway.identity.principal import Owner
 from gateway.ledger.copy_store import CopyStore
 from gateway.ledger.record_store import RecordStore
+from gateway.upstream.responses.kept_records import KeptRecords
 
 
 class ObjectKind(StrEnum):
@@ -82,7 +83,7 @@ class LedgerStore(Protocol):
     """The durable rows of the ledger. Each method is one transaction, and may be repeated without harm.
 
     All raise `LedgerUnavailableError` when the ledger does not answer. The records of a thread go along with it, when
-    it gets another owner or is removed.
+    it gets another owner or is removed, and so do its chains, its items and its lock when it is removed.
     """
 
     @property
@@ -92,6 +93,13 @@ class LedgerStore(Protocol):
     @property
     def copies(self) -> CopyStore:
         """The objects that were copied from another upstream, in the same database."""
+
+    @property
+    def kept(self) -> KeptRecords:
+        """The chains, items, assistants and locks of an upstream with responses, in the same database.
+
+        Like all that is here, they raise `LedgerUnavailableError`.
+        """
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         """Find the owners of objects. An object without an owner is left out."""
@@ -141,6 +149,9 @@ class LedgerStore(Protocol):
 
     async def remove_intents_before(self, created_at: int) -> int:
         """Remove intents that are older, whose objects nobody can reach. Returns their number."""
+
+    async def remove_locks_before(self, until: float) -> int:
+        """Remove leases on conversations that ended before a time. Returns their number."""
 
     async def check(self) -> None:
         """Check that the ledger answers."""

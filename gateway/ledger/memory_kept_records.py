@@ -19,10 +19,63 @@ from schema.contract.wire import AssistantObject, Page
 ItemT = TypeVar("ItemT")
 
 
-class MemoryChains:
-    """A `ChainStore` without a database."""
+class MemoryLocks:
+    """The `ThreadLocks` of a single process."""
 
-    def __init__(self) -> None:
+    def __init__(self, unix_seconds: Callable[[], float] = time.time) -> None:
+        self._unix_seconds = unix_seconds
+        self._leases: dict[str, tuple[str, float]] = {}
+        self._removed: set[str] = set()
+
+    async def acquire(self, thread_id: str, holder: str, seconds: float) -> bool:
+        if thread_id in self._removed or self._find_holder(thread_id) not in {None, holder}:
+            return False
+        self._leases[thread_id] = (holder, self._unix_seconds() + seconds)
+        return True
+
+    async def hand_over(self, thread_id: str, holder: str, new_holder: str, seconds: float) -> bool:
+        if self._find_holder(thread_id) != holder:
+            return False
+        self._leases[thread_id] = (new_holder, self._unix_seconds() + seconds)
+        return True
+
+    async def find_holder(self, thread_id: str) -> str | None:
+        return self._find_holder(thread_id)
+
+    async def release(self, thread_id: str, holder: str) -> None:
+        if self._find_holder(thread_id) == holder:
+            del self._leases[thread_id]
+
+    def remove_ended(self, before: float) -> int:
+        """Remove the leases that ended before a time. Returns their number."""
+        ended = [thread_id for thread_id, (_, until) in self._leases.items() if until < before]
+        for thread_id in ended:
+            del self._leases[thread_id]
+        return len(ended)
+
+    def remove_threads(self, thread_ids: Collection[str]) -> None:
+        """Remove the leases on conversations, whoever holds them. There will be no others."""
+        self._removed.update(thread_ids)
+        for thread_id in thread_ids:
+            self._leases.pop(thread_id, None)
+
+    def welcome_threads(self, thread_ids: Collection[str]) -> None:
+        """Allow leases on conversations again, which exist."""
+        self._removed.difference_update(thread_ids)
+
+    def _find_holder(self, thread_id: str) -> str | None:
+        holder, until = self._leases.get(thread_id, ("", 0.0))
+        if until > self._unix_seconds():
+            return holder
+        self._leases.pop(thread_id, None)
+        return None
+
+
+class MemoryChains:
+    """A `ChainStore` without a database. The leases on a conversation go with it."""
+
+    def __init__(self, locks: MemoryLocks) -> None:
+        self._locks = locks
         self._chains: dict[str, ChainRecord] = {}
         self._items: dict[str, dict[str, ItemRecord]] = {}
         self._removed: set[str] = set()
@@ -74,13 +127,15 @@ class MemoryChains:
     def remove_threads(self, thread_ids: Collection[str]) -> None:
         """Remove all that is kept of conversations."""
         self._removed.update(thread_ids)
+        self._locks.remove_threads(thread_ids)
         for thread_id in thread_ids:
             self._items.pop(thread_id, None)
         self._chains = {run_id: chain for run_id, chain in self._chains.items() if chain.thread_id not in thread_ids}
 
-    def welcome_threads(self, thread_ids: Iterable[str]) -> None:
+    def welcome_threads(self, thread_ids: Collection[str]) -> None:
         """Take chains and items of conversations again, which exist."""
         self._removed.difference_update(thread_ids)
+        self._locks.welcome_threads(thread_ids)
 
 
 class MemoryAssistants:
@@ -103,48 +158,10 @@ class MemoryAssistants:
         return self._shelves.get(shelf, {}).pop(assistant_id, None) is not None
 
 
-class MemoryLocks:
-    """The `ThreadLocks` of a single process."""
-
-    def __init__(self, unix_seconds: Callable[[], float] = time.time) -> None:
-        self._unix_seconds = unix_seconds
-        self._leases: dict[str, tuple[str, float]] = {}
-
-    async def acquire(self, thread_id: str, holder: str, seconds: float) -> bool:
-        if self._find_holder(thread_id) not in {None, holder}:
-            return False
-        self._leases[thread_id] = (holder, self._unix_seconds() + seconds)
-        return True
-
-    async def hand_over(self, thread_id: str, holder: str, new_holder: str, seconds: float) -> bool:
-        if self._find_holder(thread_id) != holder:
-            return False
-        self._leases[thread_id] = (new_holder, self._unix_seconds() + seconds)
-        return True
-
-    async def find_holder(self, thread_id: str) -> str | None:
-        return self._find_holder(thread_id)
-
-    async def release(self, thread_id: str, holder: str) -> None:
-        if self._find_holder(thread_id) == holder:
-            del self._leases[thread_id]
-
-    def remove_threads(self, thread_ids: Iterable[str]) -> None:
-        """Remove the leases on conversations, whoever holds them."""
-        for thread_id in thread_ids:
-            self._leases.pop(thread_id, None)
-
-    def _find_holder(self, thread_id: str) -> str | None:
-        holder, until = self._leases.get(thread_id, ("", 0.0))
-        if until > self._unix_seconds():
-            return holder
-        self._leases.pop(thread_id, None)
-        return None
-
-
 def make_memory_records(unix_seconds: Callable[[], float] = time.time) -> KeptRecords:
     """Make all three, empty."""
-    return KeptRecords(MemoryChains(), MemoryAssistants(), MemoryLocks(unix_seconds))
+    locks = MemoryLocks(unix_seconds)
+    return KeptRecords(MemoryChains(locks), MemoryAssistants(), locks)
 
 
 def _cut(items: Iterable[ItemT], position_of: Callable[[ItemT], tuple[int, str]], window: Window) -> Page[ItemT] | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from gateway.identity.principal import Owner
+from gateway.ledger.memory_kept_records import MemoryChains
 from gateway.ledger.record_batch import (
     RecordBatch,
     StoredRecord,
@@ -46,10 +47,17 @@ ItemT = TypeVar("ItemT")
 class MemoryRecordStore:
     """A record store without a database. As the demo's data in the emulator, it grows with what is created.
 
-    `find_owner` finds the user whom a thread belongs to.
+    `find_owner` finds the user whom a thread belongs to. What is kept of the runs of threads is removed with them.
     """
 
-    def __init__(self, find_owner: Callable[[str], Owner | None], *, kept_texts: KeptTexts = KeptTexts.ALL) -> None:
+    def __init__(
+        self,
+        find_owner: Callable[[str], Owner | None],
+        *,
+        kept_texts: KeptTexts = KeptTexts.ALL,
+        chains: MemoryChains,
+    ) -> None:
+        self._chains = chains
         self._find_owner = find_owner
         self._kept_texts = kept_texts
         self._records: dict[RecordKey, StoredRecord] = {}
@@ -156,6 +164,7 @@ class MemoryRecordStore:
         keys = frozenset(key for key in self._records if key.thread_id in removed)
         for key in keys:
             del self._records[key]
+        self._chains.remove_threads(removed)
         return keys
 
     async def remove_records(self, keys: Collection[RecordKey]) -> frozenset[RecordKey]:
@@ -210,6 +219,7 @@ class MemoryRecordStore:
         """Give the records of threads, which exist, to the users who own them now."""
         for thread_id in owners:
             self._removed.pop(MessageKey(thread_id, ""), None)
+        self._chains.welcome_threads(owners)
         await self.move_records(owners)
 
     async def remove_message_texts(self, limit: int) -> int:

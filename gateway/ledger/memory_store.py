@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_store import Adoption, MadeFile, ObjectKind, OwnedObject, StoredIntent
 from gateway.ledger.memory_copy_store import MemoryCopyStore
+from gateway.ledger.memory_kept_records import MemoryAssistants, MemoryChains, MemoryLocks
 from gateway.ledger.memory_record_store import MemoryRecordStore
 from gateway.ledger.record_store import KeptTexts, RecordStore
+from gateway.upstream.responses.kept_records import KeptRecords
 
 
 class MemoryStore:
@@ -20,8 +22,13 @@ class MemoryStore:
         self._intents: dict[str, StoredIntent] = {}
         self._forgotten: set[Owner] = set()
         self._unix_seconds = unix_seconds
+        self._locks = MemoryLocks(unix_seconds)
+        self._chains = MemoryChains(self._locks)
+        self._kept = KeptRecords(self._chains, MemoryAssistants(), self._locks)
         self._records = MemoryRecordStore(
-            lambda thread_id: self._owners.get(OwnedObject(ObjectKind.THREAD, thread_id)), kept_texts=kept_texts
+            lambda thread_id: self._owners.get(OwnedObject(ObjectKind.THREAD, thread_id)),
+            kept_texts=kept_texts,
+            chains=self._chains,
         )
         self._copies = MemoryCopyStore()
 
@@ -32,6 +39,10 @@ class MemoryStore:
     @property
     def copies(self) -> MemoryCopyStore:
         return self._copies
+
+    @property
+    def kept(self) -> KeptRecords:
+        return self._kept
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         return self._find_owners(kind, object_ids)
@@ -107,6 +118,9 @@ class MemoryStore:
         for key in old:
             del self._intents[key]
         return len(old)
+
+    async def remove_locks_before(self, until: float) -> int:
+        return self._locks.remove_ended(until)
 
     def _find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         owners = self._owners

@@ -21,7 +21,7 @@ from gateway.ledger.record_merging import (
     run_from_sighting,
 )
 from gateway.ledger.record_store import MAX_SIGHTINGS, RecordChanges
-from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
+from gateway.ledger.removal_marks import ANY_MESSAGE, THREAD_CHAINS, RemovalMarks
 from gateway.ledger.search_words import to_text_digest, to_words
 from gateway.ledger.sightings import RecordKey, RunRecordKey, SeenMessage, SeenRun, SeenThread, Sighting
 from gateway.ledger.storable_text import MAX_ID_LENGTH
@@ -180,5 +180,5 @@ def has_storable_ids(seen: Sighting) -> bool:
 
 
 def is_message_id(text: str) -> bool:
-    """Return whether a text can be the id of a message. Two others stand for all messages and for any."""
-    return text not in {"", ANY_MESSAGE}
+    """Return whether a text can be the id of a message. Three others are marks of their thread."""
+    return text not in {"", ANY_MESSAGE, THREAD_CHAINS}

@@ -1,4 +1,4 @@
-"""Removes what the records need no longer: marks of old removals, and texts that are not to be kept any more."""
+"""Removes marks of old removals, leases that ended, and texts that are not to be kept any more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.ledger.record_store import KeptTexts
 SWEEP_SECONDS = 3600.0
 
 MARK_SECONDS = 24 * 3600.0
-"""Age at which the mark of a removal goes. No process holds a sighting for so long."""
+"""Age at which the mark of a removal, or an ended lease, goes. No process holds a sighting for so long."""
 
 TEXTS_PER_CALL = 500
 
@@ -54,8 +54,9 @@ class RecordSweep:
         Raises:
             LedgerUnavailableError: The ledger does not answer.
         """
-        oldest_ms = int((self._unix_seconds() - MARK_SECONDS) * 1000)
-        await self._link.call(lambda store: store.records.remove_marks_before(oldest_ms))
+        oldest = self._unix_seconds() - MARK_SECONDS
+        await self._link.call(lambda store: store.records.remove_marks_before(int(oldest * 1000)))
+        await self._link.call(lambda store: store.remove_locks_before(oldest))
         if self._kept_texts is KeptTexts.TITLES:
             while await self._link.call(lambda store: store.records.remove_message_texts(TEXTS_PER_CALL)):
                 pass

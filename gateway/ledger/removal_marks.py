@@ -9,6 +9,12 @@ from schema.contract.keys import MessageKey
 ANY_MESSAGE = "*"
 """The mark that some message of a thread was removed. The upstream has no such id."""
 
+THREAD_CHAINS = "#"
+"""The mark that a thread was removed with what is kept of its runs. It drops whatever is written of them later.
+
+No record of a thread lifts it. The upstream has no such id.
+"""
+
 MARK_REACH_MS = 120_000
 """How long behind a deletion its object may be seen: by reads that began before, and by clocks that differ.
 

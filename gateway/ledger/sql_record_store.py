@@ -35,7 +35,7 @@ from gateway.ledger.record_queries import (
 from gateway.ledger.record_rows import RowKey, thread_from_row, usage_from_numbers
 from gateway.ledger.record_store import KeptTexts, RecordChanges, WrittenRecord
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
-from gateway.ledger.removal_marks import ANY_MESSAGE, RemovalMarks
+from gateway.ledger.removal_marks import ANY_MESSAGE, THREAD_CHAINS, RemovalMarks
 from gateway.ledger.search_words import parse_search
 from gateway.ledger.sightings import CredentialOwner, RecordKey, RecordOwner, SeenMessage, SeenRun, Sighting
 from gateway.ledger.sql_record_writes import LoadedRecords
@@ -291,7 +291,8 @@ class SqlRecordStore(SqlRemovals):
 
     async def welcome_threads_within(self, connection: AsyncConnection, owners: Mapping[str, Owner]) -> None:
         """Give the records of threads, which exist, to the users who own them now."""
-        await self._writes.remove_marks(connection, [MessageKey(thread_id, "") for thread_id in owners])
+        marks = [MessageKey(thread_id, mark) for thread_id in owners for mark in ("", THREAD_CHAINS)]
+        await self._writes.remove_marks(connection, marks)
         await self.move_records_within(connection, owners)
 
     async def _move_to(

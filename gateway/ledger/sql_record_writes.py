@@ -12,10 +12,12 @@ from sqlalchemy import ARRAY, Integer, Text, bindparam, delete, func, select, te
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.ledger.kept_tables import CHAINS, ITEMS, LOCKS
 from gateway.ledger.record_batch import StoredRecord
 from gateway.ledger.record_merging import TextState
 from gateway.ledger.record_rows import RowKey, run_from_row, thread_from_row, to_run_row, to_thread_row
 from gateway.ledger.record_tables import REMOVALS, RUNS, TEXTS, THREADS
+from gateway.ledger.removal_marks import THREAD_CHAINS
 from gateway.ledger.search_words import OWNER_MARK_LENGTH, mark_words, to_owner_mark, to_words
 from gateway.ledger.sql_conditions import is_among
 from gateway.ledger.storable_text import escape_text
@@ -24,7 +26,7 @@ from schema.contract.keys import MessageKey
 RECORD_LOCK = 739_104_621
 """The class of PostgreSQL's advisory locks of threads."""
 
-LOCKS = 64
+LOCK_COUNT = 64
 """Number of locks that all threads share, so that a transaction takes no more than so many."""
 
 _TITLE = ""
@@ -92,7 +94,7 @@ class RecordWrites:
         if self._is_postgresql and thread_ids:
             names = (f"{self._upstream}/{thread_id}".encode("utf-8", "surrogatepass") for thread_id in thread_ids)
             # In this order, two that lock the same threads do not wait for each other in a circle.
-            locks = sorted({crc32(name) % LOCKS for name in names})
+            locks = sorted({crc32(name) % LOCK_COUNT for name in names})
             statement = text("SELECT pg_advisory_xact_lock(:class, number) FROM unnest(:locks) AS number")
             typed = statement.bindparams(bindparam("class", type_=Integer), bindparam("locks", type_=ARRAY(Integer)))
             await connection.execute(typed, {"class": RECORD_LOCK, "locks": locks})
@@ -208,11 +210,19 @@ class RecordWrites:
     async def remove_threads(
         self, connection: AsyncConnection, thread_ids: Collection[str], removed_at_ms: int
     ) -> None:
-        """Remove the records of threads, and mark them as removed."""
+        """Remove the records of threads and what is kept of their runs, and mark them as removed."""
         await self.add_marks(connection, [MessageKey(thread_id, "") for thread_id in thread_ids], removed_at_ms)
         of_threads = (THREADS.c.upstream == self._upstream, self.is_among(THREADS.c.thread_id, thread_ids))
         # Their runs and words follow.
         await connection.execute(delete(THREADS).where(*of_threads))
+        await self.remove_chains(connection, thread_ids, removed_at_ms)
+
+    async def remove_chains(self, connection: AsyncConnection, thread_ids: Collection[str], removed_at_ms: int) -> None:
+        """Remove what is kept of the runs of threads, and mark the threads, so that nothing of it comes back."""
+        await self.add_marks(connection, [MessageKey(each, THREAD_CHAINS) for each in thread_ids], removed_at_ms)
+        for table in (CHAINS, ITEMS, LOCKS):
+            of_threads = (table.c.upstream == self._upstream, self.is_among(table.c.thread_id, thread_ids))
+            await connection.execute(delete(table).where(*of_threads))
 
     async def remove_marks(self, connection: AsyncConnection, keys: Iterable[MessageKey]) -> None:
         """Remove the marks of messages or threads that turn out to exist."""

@@ -16,9 +16,12 @@ from gateway.ledger.ledger_database import Database
 from gateway.ledger.ledger_store import Adoption, MadeFile, ObjectKind, OwnedObject, StoredIntent
 from gateway.ledger.record_store import KeptTexts, RecordStore
 from gateway.ledger.sql_copy_store import SqlCopyStore
+from gateway.ledger.sql_kept_records import SqlAssistants, SqlChains
+from gateway.ledger.sql_locks import SqlLocks
 from gateway.ledger.sql_record_store import SqlRecordStore
 from gateway.ledger.storable_text import MAX_ID_LENGTH, escape_text
 from gateway.ledger.tables import INTENTS, OBJECTS, TOMBSTONES
+from gateway.upstream.responses.kept_records import KeptRecords
 
 FORGETTING_LOCK = 7_391_046_212
 """PostgreSQL's advisory lock: taken alone by who forgets an owner, shared by who checks that one is not forgotten."""
@@ -48,6 +51,10 @@ class SqlStore:
         self._unix_seconds = unix_seconds
         self._records = SqlRecordStore(database, upstream, kept_texts=kept_texts)
         self._copies = SqlCopyStore(database, upstream.digest)
+        self._locks = SqlLocks(database, upstream.digest, unix_seconds)
+        self._kept = KeptRecords(
+            SqlChains(database, upstream.digest, unix_seconds), SqlAssistants(database, upstream.digest), self._locks
+        )
 
     @property
     def records(self) -> RecordStore:
@@ -56,6 +63,10 @@ class SqlStore:
     @property
     def copies(self) -> SqlCopyStore:
         return self._copies
+
+    @property
+    def kept(self) -> KeptRecords:
+        return self._kept
 
     async def find_owners(self, kind: ObjectKind, object_ids: Collection[str]) -> dict[str, Owner]:
         async def work(connection: AsyncConnection) -> dict[str, Owner]:
@@ -218,6 +229,9 @@ class SqlStore:
             return removed.rowcount
 
         return await self._database.write(work)
+
+    async def remove_locks_before(self, until: float) -> int:
+        return await self._locks.remove_ended(until)
 
     async def check(self) -> None:
         async def work(connection: AsyncConnection) -> None:

@@ -1,16 +1,23 @@
 """One contract for what is kept of an upstream with responses: its chains, the items that were seen, its assistants."""
 
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import msgspec
 import pytest
 
+from gateway.identity.principal import UpstreamIdentity
+from gateway.ledger.ledger_store import LedgerStore, ObjectKind
+from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenThread
 from gateway.upstream.responses.kept_records import AssistantStore, ChainRecord, ChainStore, ItemRecord, KeptRecords
 from schema.contract.paging import Order, Window
 from schema.contract.wire import AssistantObject
 from tests.contracts.kept_records import kept
+from tests.contracts.ledger_stores import ALICE, UPSTREAM, OpenLedger, open_ledger, store
 
-__all__ = ["kept"]  # fixture
+__all__ = ["kept", "open_ledger", "store"]  # fixtures
 
 STRANGE_IDS = ["nul\0", "\ud800 alone", "back\\slash\\0000", "%27; --", "ÄÖ ❄", "x" * 512]
 
@@ -65,9 +72,11 @@ async def test_ids_may_hold_any_character(kept: KeptRecords, strange: str) -> No
     assert [chain.run_id for chain in page.data] == [strange]
     await kept.chains.add_items(strange, {strange: ItemRecord(5, strange)})
     assert await kept.chains.find_items(strange, [strange]) == {strange: ItemRecord(5, strange)}
-    await kept.assistants.add_assistant("shelf", AssistantObject(strange, 1, instructions="nul\0 ❄"))
-    found = await kept.assistants.find_assistants("shelf", [strange])
-    assert found == {strange: AssistantObject(strange, 1, instructions="nul\0 ❄")}
+    # No text of an assistant has half of a character: its input is checked.
+    text = strange.replace("\ud800", "")
+    await kept.assistants.add_assistant("shelf", AssistantObject(text, 1, instructions=text))
+    found = await kept.assistants.find_assistants("shelf", [text])
+    assert found == {text: AssistantObject(text, 1, instructions=text)}
 
 
 async def test_what_is_longer_than_any_id_is_not_kept(chains: ChainStore) -> None:
@@ -202,6 +211,73 @@ async def test_what_is_removed_does_not_come_back_late(kept: KeptRecords) -> Non
     assert await chains.find_items("conv_1", ["msg_1", "msg_2"]) == {}
     assert await find_one(chains, "resp_2") == chain_of("resp_2", "conv_2")
     assert await chains.find_items("conv_2", ["msg_1"]) == {"msg_1": ItemRecord(10)}
+
+
+Removal = Callable[[LedgerStore], Awaitable[object]]
+REMOVALS: dict[str, Removal] = {
+    "by its owner": lambda store: store.remove_objects(ObjectKind.THREAD, ["conv_1"]),
+    "with its records": lambda store: store.records.remove_threads(["conv_1"], 1_000_000),
+}
+
+
+@pytest.mark.parametrize("removal", REMOVALS.values(), ids=REMOVALS)
+async def test_chains_go_with_their_thread_and_come_back_only_if_it_is_adopted(
+    store: LedgerStore, kept: KeptRecords, removal: Removal
+) -> None:
+    await kept.chains.add_chain(chain_of("resp_1"))
+    await kept.chains.add_items("conv_1", {"msg_1": ItemRecord(10)})
+    assert await kept.locks.acquire("conv_1", "resp_1", 60)
+    await removal(store)
+    # An object of a removed thread that is seen much later shows that it exists, but brings no chain back.
+    thread = RecordKey(CredentialOwner("digest"), "conv_1")
+    await store.records.record_sightings([SeenThread(thread, 1, 10**15)])
+    await kept.chains.add_chain(chain_of("resp_1"))
+    assert await kept.chains.find_chains(["resp_1"]) == {}
+    assert await kept.chains.find_items("conv_1", ["msg_1"]) == {}
+    assert await kept.locks.find_holder("conv_1") is None
+    assert not await kept.locks.acquire("conv_1", "resp_1", 60)
+    await store.adopt_objects(ObjectKind.THREAD, {"conv_1": ALICE}, 1000)
+    await kept.chains.add_chain(chain_of("resp_1"))
+    assert await find_one(kept.chains, "resp_1") == chain_of("resp_1")
+    assert await kept.locks.acquire("conv_1", "resp_1", 60)
+
+
+async def test_another_upstream_sees_none_of_it(open_ledger: OpenLedger) -> None:
+    here, there = await open_ledger(UPSTREAM), await open_ledger(UpstreamIdentity("https://other.test/v1"))
+    await here.kept.chains.add_chain(chain_of("resp_1", status="requires_action", waiting_since=1.0))
+    await here.kept.chains.add_items("conv_1", {"msg_1": ItemRecord(10)})
+    await here.kept.assistants.add_assistant("shelf", assistant("asst_1"))
+    assert await here.kept.locks.acquire("conv_1", "resp_1", 60)
+    assert await there.kept.chains.find_chains(["resp_1"]) == {}
+    assert await there.kept.chains.list_waiting(5.0, 5) == []
+    assert await there.kept.chains.find_items("conv_1", ["msg_1"]) == {}
+    assert await there.kept.assistants.find_assistants("shelf", ["asst_1"]) == {}
+    await there.kept.chains.remove_thread("conv_1")
+    assert await there.kept.locks.find_holder("conv_1") is None
+    assert await find_one(here.kept.chains, "resp_1") is not None
+    assert await here.kept.locks.find_holder("conv_1") == "resp_1"
+
+
+async def test_leases_that_ended_long_ago_are_removed(store: LedgerStore) -> None:
+    now = time.time()
+    assert await store.kept.locks.acquire("conv_1", "resp_1", -100)
+    assert await store.kept.locks.acquire("conv_2", "resp_2", -10)
+    assert await store.kept.locks.acquire("conv_3", "resp_3", 100)
+    assert [await store.remove_locks_before(now - 50) for _ in range(2)] == [1, 0]
+    assert await store.kept.locks.find_holder("conv_3") == "resp_3"
+
+
+async def test_changes_of_one_chain_at_once_are_all_kept(open_ledger: OpenLedger) -> None:
+    stores = [(await open_ledger()).kept.chains for _ in range(2)]
+    await stores[0].add_chain(chain_of("resp_1"))
+    await asyncio.gather(
+        *(stores[n % 2].extend_chain("resp_1", f"resp_{n}", {f"call_{n}": str(n)}) for n in range(2, 10)),
+        *(store.record_status("resp_1", "in_progress") for store in stores),
+    )
+    chain = await find_one(stores[1], "resp_1")
+    assert chain is not None
+    assert sorted(chain.response_ids) == [f"resp_{n}" for n in range(1, 10)]
+    assert chain.answers == {f"call_{n}": str(n) for n in range(2, 10)}
 
 
 def assistant(assistant_id: str, created_at: float = 1, **fields: object) -> AssistantObject:

@@ -3,17 +3,17 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from gateway.ledger.ledger_database import Database, connect_database
 from gateway.ledger.open_store import PATIENT_SECONDS, open_store
 from gateway.ledger.record_store import RecordStore
 from gateway.ledger.sql_store import SqlStore
 from tests.bench.records import UPSTREAM, Read, Size, fill, make_owner, make_reads, make_sightings
+from tests.gateway.ledger.statement_plans import GENERIC_PLAN, explain
 from tests.support.postgresql import PostgreSQL
 
 SIZE = Size(threads=4000, owners=200, messages=1, runs=1)
@@ -35,9 +35,6 @@ READS = [
     "waiting runs",
     "usage",
 ]
-
-GENERIC_PLAN = "EXPLAIN (GENERIC_PLAN)"
-"""The plan for any values, to which PostgreSQL may change when it has run a statement a few times."""
 
 SQLITE_SCANS = {
     # The items of a list that was given, and the matches of the words.
@@ -69,33 +66,12 @@ def other_reads(records: RecordStore) -> dict[str, Read]:
     return {"unfinished removals": lambda _: records.find_unfinished_removals(1010, 1012)}
 
 
-async def explain(database: Database, read: Read, command: str) -> list[list[str]]:
-    """Return the plan of each statement of a read, line by line."""
-    statements: list[tuple[str, Any]] = []
-
-    def on_statement(_: Any, __: Any, statement: str, parameters: Any, ___: Any, ____: bool) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(database.reader.sync_engine, "before_cursor_execute", on_statement)
-    try:
-        await read(make_owner(7))
-    finally:
-        event.remove(database.reader.sync_engine, "before_cursor_execute", on_statement)
-    async with database.reader.connect() as connection:
-        plans = []
-        for statement, parameters in [each for each in statements if each[0].startswith("SELECT ")]:
-            plan = await connection.exec_driver_sql(f"{command} {statement}", parameters)
-            plans.append([str(row[-1]) for row in plan])
-    assert plans
-    return plans
-
-
 async def test_sqlite_walks_through_no_whole_table(tmp_path: Path) -> None:
     async with filled_database(f"sqlite:///{tmp_path}/ledger.db") as (database, records):
         reads = make_reads(records)
         assert list(reads) == READS
         for name, read in {**reads, **other_reads(records)}.items():
-            for plan in await explain(database, read, "EXPLAIN QUERY PLAN"):
+            for plan in await explain(database, partial(read, make_owner(7)), "EXPLAIN QUERY PLAN"):
                 scans = [line for line in plan if line.startswith("SCAN") and line not in SQLITE_SCANS]
                 assert scans == [], (name, plan)
                 assert any(re.match(r"SEARCH ledger_\w+ USING (COVERING )?INDEX \w+ \(", line) for line in plan), plan
@@ -106,6 +82,6 @@ async def test_sqlite_walks_through_no_whole_table(tmp_path: Path) -> None:
 async def test_postgresql_walks_through_no_whole_table(postgresql: PostgreSQL, command: str) -> None:
     async with filled_database(postgresql.create_database()) as (database, records):
         for name, read in {**make_reads(records), **other_reads(records)}.items():
-            for plan in await explain(database, read, command):
+            for plan in await explain(database, partial(read, make_owner(7)), command):
                 assert not any("Seq Scan" in line for line in plan), (name, plan)
                 assert any(re.search(r"Index (Only )?Scan.* (using|on) ledger_", line) for line in plan), (name, plan)

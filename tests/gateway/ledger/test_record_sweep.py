@@ -25,6 +25,21 @@ async def test_a_mark_goes_after_a_day_and_the_thread_may_be_seen_again() -> Non
     await link.aclose()
 
 
+async def test_the_lease_of_a_killed_gateway_goes_after_a_day() -> None:
+    now = [1000.0]
+    store = MemoryStore(unix_seconds=lambda: now[0])
+    link = LedgerLink(store, deadline_seconds=5)
+    sweep = RecordSweep(link, KeptTexts.ALL, unix_seconds=lambda: now[0])
+    assert await store.kept.locks.acquire("conv_1", "resp_1", 60)
+    for later, left in ((60 + MARK_SECONDS, 1), (1.0, 0)):
+        now[0] += later
+        await sweep.sweep()
+        assert await store.remove_locks_before(now[0]) == left
+        # What was just counted is there again for the next sweep.
+        assert await store.kept.locks.acquire("conv_1", "resp_1", -MARK_SECONDS)
+    await link.aclose()
+
+
 @pytest.mark.parametrize("kept_texts", KeptTexts)
 async def test_the_words_of_messages_go_where_titles_alone_are_kept(kept_texts: KeptTexts) -> None:
     store = MemoryStore()

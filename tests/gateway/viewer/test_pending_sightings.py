@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.ledger.memory_record_store import MemoryRecordStore
+from gateway.ledger.memory_store import MemoryStore
 from gateway.ledger.sightings import CredentialOwner, GivenTitle, RecordKey, SeenMessage, SeenRun, SeenThread, Sighting
 from gateway.viewer.pending_sightings import PendingSightings, merge_seen
 from gateway.viewer.seen_objects import SeenObject
@@ -112,7 +112,7 @@ THREADS = st.builds(
 
 async def shown_after(sightings: list[Sighting]) -> object:
     """Return what the graph shows after these sightings, but for the time since when a run waits."""
-    store = MemoryRecordStore(lambda _: None)
+    store = MemoryStore().records
     await store.record_sightings(sightings)
     waiting = await store.list_waiting_runs(ANN, WaitingRunWindow(9), 0)
     return (
