@@ -107,7 +107,7 @@ def test_two_processes_start_at_once_on_an_empty_database(url: str) -> None:
 async def test_a_database_of_a_newer_program_is_refused_and_left_as_it_is(url: str) -> None:
     await migrate(url)
     await run_sync(url, lambda connection: connection.execute(text("UPDATE ledger_version SET version_num = '9999'")))
-    with pytest.raises(CannotOpenError, match="it has version 9999, this program knows 0004: a newer program"):
+    with pytest.raises(CannotOpenError, match="it has version 9999, this program knows 0005: a newer program"):
         await open_store(url, UPSTREAM)
 
 
