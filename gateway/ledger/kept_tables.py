@@ -23,6 +23,7 @@ CHAINS = Table(
     Column("answers", StorableText, nullable=False),
     Column("status", StorableText, nullable=False),
     Column("waiting_since", Double),
+    Column("ended_run", LargeBinary),
     PrimaryKeyConstraint("upstream", "run_id", name="ledger_chains_pkey"),
     Index("ledger_chains_thread_idx", "upstream", "thread_id", "created_at", "run_id"),
     Index(
@@ -32,7 +33,7 @@ CHAINS = Table(
         sqlite_where=text("waiting_since IS NOT NULL"),
     ),
 )
-"""Runs as chains of responses. Their ids and the answers of calls are JSON."""
+"""Runs as chains of responses. All but ids, times and the status is JSON."""
 
 ITEMS = Table(
     "ledger_items",

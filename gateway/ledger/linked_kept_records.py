@@ -46,8 +46,10 @@ class LinkedChains(_Linked):
     async def extend_chain(self, run_id: str, response_id: str, answers: Mapping[str, str]) -> None:
         await self._call(lambda store: store.kept.chains.extend_chain(run_id, response_id, answers))
 
-    async def record_status(self, run_id: str, status: str, waiting_since: float | None = None) -> bool:
-        return await self._call(lambda store: store.kept.chains.record_status(run_id, status, waiting_since))
+    async def record_status(
+        self, run_id: str, status: str, waiting_since: float | None = None, ended_run: bytes | None = None
+    ) -> bool:
+        return await self._call(lambda store: store.kept.chains.record_status(run_id, status, waiting_since, ended_run))
 
     async def add_items(self, thread_id: str, items: Mapping[str, ItemRecord]) -> None:
         if items:

@@ -83,8 +83,10 @@ class SqlChains:
     async def extend_chain(self, run_id: str, response_id: str, answers: Mapping[str, str]) -> None:
         await self._change(run_id, lambda chain: add_response(chain, response_id, answers))
 
-    async def record_status(self, run_id: str, status: str, waiting_since: float | None = None) -> bool:
-        return await self._change(run_id, lambda chain: change_status(chain, status, waiting_since))
+    async def record_status(
+        self, run_id: str, status: str, waiting_since: float | None = None, ended_run: bytes | None = None
+    ) -> bool:
+        return await self._change(run_id, lambda chain: change_status(chain, status, waiting_since, ended_run))
 
     async def add_items(self, thread_id: str, items: Mapping[str, ItemRecord]) -> None:
         rows = [
@@ -244,6 +246,7 @@ def _chain_row(chain: ChainRecord) -> dict[str, Any]:
         "answers": json.dumps(dict(chain.answers)),
         "status": chain.status,
         "waiting_since": chain.waiting_since,
+        "ended_run": chain.ended_run,
     }
 
 
@@ -258,6 +261,7 @@ def _chain_from_row(row: Any) -> ChainRecord:
         json.loads(row.answers),
         row.status,
         row.waiting_since,
+        row.ended_run,
     )
 
 

@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("answers", sa.Text, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("waiting_since", sa.Double),
+        sa.Column("ended_run", sa.LargeBinary),
         sa.PrimaryKeyConstraint("upstream", "run_id", name="ledger_chains_pkey"),
     )
     op.create_index("ledger_chains_thread_idx", "ledger_chains", ["upstream", "thread_id", "created_at", "run_id"])
