@@ -198,6 +198,7 @@ async def _start_gateway(
     if settings.upstream_url is None:
         raise BadSettingsError([config.describe_fault("upstream_url", None)])
     config.check_sign_in(settings, needs_database=True)
+    config.check_chains_kept(settings)
     if link is not None:
         from gateway.cli_workers import to_worker_settings  # noqa: PLC0415 - see the module's docstring
 

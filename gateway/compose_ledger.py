@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 from gateway.cache.shared_cache import SharedCache
-from gateway.config import Settings
+from gateway.config import Settings, check_chains_kept
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.ledger_store import OwnedObject
 from gateway.ledger.ownership import BorrowedLedger, Ledger, Ownership
 from gateway.ledger.record_store import KeptTexts
+from gateway.ledger.shared_locks import SharedLocks
 from gateway.ledger.user_ports import UserPorts
+from gateway.run_log.store.redis_connection import RedisConnection
+from gateway.run_log.store.redis_thread_locks import RedisLocks
 from gateway.telemetry.metrics import GatewayMetrics
+from gateway.upstream.responses.kept_records import KeptRecords
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +33,9 @@ def make_ledger(
 
     Raises:
         CannotOpenError: The URL of the database cannot be used.
+        BadSettingsError: There is no database, and the upstream needs one.
     """
+    check_chains_kept(settings)
     if settings.gateway_database_url is None:
         return BorrowedLedger(None)
     # Only a gateway with a database takes the time and the memory for SQLAlchemy.
@@ -48,6 +55,15 @@ def make_ledger(
         on_refused=on_refused,
         metrics=metrics,
     )
+
+
+def make_kept_records(
+    kept: KeptRecords | None, connection: RedisConnection | None, upstream: UpstreamIdentity
+) -> KeptRecords | None:
+    """Return what is kept of an upstream with responses, with the locks in Redis if there is one."""
+    if kept is None or connection is None:
+        return kept
+    return replace(kept, locks=SharedLocks(RedisLocks(connection, upstream.lasting.digest), kept.locks))
 
 
 def make_user_ports(

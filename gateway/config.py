@@ -130,6 +130,18 @@ def check_sign_in(settings: Settings, *, needs_database: bool = False) -> None:
         raise BadSettingsError(faults)
 
 
+def check_chains_kept(settings: Settings) -> None:
+    """Check that there is a database, if the upstream has responses: it knows no assistants, and lists no runs.
+
+    Raises:
+        BadSettingsError: There is none.
+    """
+    dialect = settings.upstream_dialect
+    if dialect.endswith("-responses") and settings.gateway_database_url is None:
+        expected = f"expected a database, where the gateway keeps the assistants and runs of the dialect {dialect}"
+        raise BadSettingsError([f"GATEWAY_DATABASE_URL: {expected}, got none"])
+
+
 def check_url_secret_shared(settings: Settings) -> None:
     """Check that gateways which share a Redis share the secret of addresses, since any of them may get a request.
 

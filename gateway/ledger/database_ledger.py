@@ -10,6 +10,7 @@ from gateway.background_tasks import end_tasks
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.ledger_link import LedgerLink
 from gateway.ledger.ledger_store import OwnedObject
+from gateway.ledger.linked_kept_records import link_kept_records
 from gateway.ledger.open_store import make_store, migrate
 from gateway.ledger.record_store import KeptTexts
 from gateway.ledger.record_sweep import RecordSweep
@@ -21,7 +22,7 @@ MAX_RECORD_CALLS = 200
 
 
 class DatabaseLedger:
-    """The owners of objects, and the records of threads, in the database at a URL.
+    """The owners of objects, the records of threads, and what is kept of their runs, in the database at a URL.
 
     `on_refused` is that of `StoredOwnership`.
     """
@@ -49,6 +50,9 @@ class DatabaseLedger:
         self.records = LedgerLink(
             self._store, deadline_seconds=deadline_seconds, max_calls=MAX_RECORD_CALLS, metrics=metrics
         )
+        # Nor does it before a run that is started.
+        self._kept_link = LedgerLink(self._store, deadline_seconds=deadline_seconds, metrics=metrics)
+        self.kept = link_kept_records(self._kept_link)
         self._sweep = RecordSweep(self.records, kept_texts)
         self._sweep_task: asyncio.Task[None] | None = None
 
@@ -71,5 +75,6 @@ class DatabaseLedger:
         await end_tasks(self._sweep_task)
         await self.ownership.aclose()
         await self.records.aclose()
+        await self._kept_link.aclose()
         await self._link.aclose()
         await self._store.aclose()

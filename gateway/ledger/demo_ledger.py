@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_link import LedgerLink
 from gateway.ledger.ledger_store import LedgerStore, ObjectKind
+from gateway.ledger.linked_kept_records import link_kept_records
 from gateway.ledger.memory_store import MemoryStore
 from gateway.ledger.ownership import BorrowedLedger
 from gateway.ledger.record_store import MAX_SIGHTINGS
@@ -22,14 +23,16 @@ async def running_memory_ledger(
 ) -> AsyncIterator[tuple[LedgerStore, BorrowedLedger]]:
     """Run a ledger in memory. It has owners of objects if the demo has a user."""
     store = MemoryStore()
-    link, records = (LedgerLink(store, deadline_seconds=deadline_seconds) for _ in range(2))
+    link, records, kept = (LedgerLink(store, deadline_seconds=deadline_seconds) for _ in range(3))
     ownership = StoredOwnership(link)
     ownership.start()
     try:
-        yield store, BorrowedLedger(ownership if isinstance(owner, Owner) else None, records)
+        ledger_ownership = ownership if isinstance(owner, Owner) else None
+        yield store, BorrowedLedger(ledger_ownership, records, link_kept_records(kept))
     finally:
         await ownership.aclose()
         await records.aclose()
+        await kept.aclose()
         await link.aclose()
 
 

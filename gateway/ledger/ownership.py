@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_link import LedgerLink
 from gateway.ledger.ledger_store import MadeFile, ObjectKind
+from gateway.upstream.responses.kept_records import KeptRecords
 
 
 class CreateIntent(Protocol):
@@ -71,6 +72,10 @@ class Ledger(Protocol):
     def records(self) -> LedgerLink | None:
         """The store, for the records of threads. None if the gateway keeps none."""
 
+    @property
+    def kept(self) -> KeptRecords | None:
+        """The chains, items, assistants and locks of an upstream with responses. None without a ledger."""
+
     async def open(self) -> None:
         """Open the ledger.
 
@@ -91,6 +96,7 @@ class BorrowedLedger:
 
     ownership: Ownership | None
     records: LedgerLink | None = None
+    kept: KeptRecords | None = None
 
     async def open(self) -> None:
         """Do nothing: it is open."""

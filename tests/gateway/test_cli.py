@@ -236,6 +236,13 @@ def test_serving_needs_an_upstream(capsys: pytest.CaptureFixture[str]) -> None:
     assert line == "UPSTREAM_URL or --upstream-url: expected an http(s) URL without credentials or fragment, got none"
 
 
+def test_an_upstream_with_responses_refuses_to_start_without_a_database(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--upstream-url", "http://127.0.0.1:1/v1", "--upstream-dialect", "openai-responses")
+    (line,) = refused(capsys, "serve", "--port", "0", *arguments)
+    assert line.startswith("GATEWAY_DATABASE_URL: expected a database")
+    assert "the dialect openai-responses" in line
+
+
 def test_a_database_that_cannot_be_written_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     missing = str(tmp_path / "missing" / "emulator.db")
     (line,) = refused(capsys, "emulator", "--port", "0", "--database", missing)

@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from gateway import config
-from gateway.config import BadSettingsError, Settings, check_url_secret_shared, load_settings
+from gateway.config import BadSettingsError, Settings, check_chains_kept, check_url_secret_shared, load_settings
+from gateway.upstream.dialects import DIALECTS, Dialect
 
 BAD_VALUES = {
     "gateway_rate_limit_calls": ("0", "an integer from 1 to 1000000"),
@@ -266,6 +267,21 @@ def test_a_secret_that_can_be_guessed_is_refused_and_not_shown(monkeypatch: pyte
         "GATEWAY_URL_SECRET: expected at least 32 random characters, "
         "got something else (not shown: it may hold a secret)"
     )
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_an_upstream_with_responses_needs_a_database(monkeypatch: pytest.MonkeyPatch, dialect: Dialect) -> None:
+    monkeypatch.setenv("UPSTREAM_DIALECT", dialect.name)
+    if dialect.family == "responses":
+        expected = (
+            "GATEWAY_DATABASE_URL: expected a database, where the gateway keeps the assistants and runs of the "
+            f"dialect {dialect.name}, got none"
+        )
+        with pytest.raises(BadSettingsError) as refused:
+            check_chains_kept(load_settings())
+        assert refused.value.faults == [expected]
+        monkeypatch.setenv("GATEWAY_DATABASE_URL", "sqlite:////tmp/ledger.db")
+    check_chains_kept(load_settings())
 
 
 def test_gateways_that_share_a_redis_share_the_secret_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
