@@ -62,7 +62,10 @@ _CODES_BY_SENTENCE: Mapping[re.Pattern[str], ErrorCode] = {
     re.compile(r"can't add messages to .{1,300} while a run .{1,300} is active", re.IGNORECASE): ErrorCode.ACTIVE_RUN,
     re.compile(r"runs in status .{1,40} do not accept tool outputs", re.IGNORECASE): ErrorCode.WRONG_STATE,
     re.compile(r"cannot (?:cancel|update) run with status", re.IGNORECASE): ErrorCode.WRONG_STATE,
+    re.compile(r"no tool output found for function call", re.IGNORECASE): ErrorCode.WRONG_STATE,
 }
+# By the code of the error, which is clear. Source: the successor's reports by developers.
+_CODES_BY_WORD = {"conversation_locked": ErrorCode.ACTIVE_RUN}
 # The words by which servers say so where there is no status. Sources: errors of OpenAI, Azure and Anthropic.
 _CREDENTIAL_REFUSALS = frozenset(
     {
@@ -205,6 +208,8 @@ def _redirect_error(status: int, headers: Mapping[str, str], credential: str | N
 def _error_code(status: int, details: ErrorDetails) -> ErrorCode:
     sentence = details.message or ""
     if status in {400, 409, 422}:
+        if (named := _CODES_BY_WORD.get(details.code or "")) is not None:
+            return named
         for words, code_of_sentence in _CODES_BY_SENTENCE.items():
             if words.search(sentence):
                 return code_of_sentence

@@ -184,3 +184,23 @@ def test_the_word_for_a_missing_value_names_no_parameter(word: str) -> None:
 def test_an_error_body_with_a_byte_order_mark_is_read() -> None:
     found = error(404, b"\xef\xbb\xbf" + openai("No thread found with id 'x'."))
     assert (found.code, found.message) == (ErrorCode.NOT_FOUND, "No thread found with id 'x'.")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (
+            400,
+            openai("Another process operates on it.", param="conversation", code="conversation_locked"),
+            ErrorCode.ACTIVE_RUN,
+        ),
+        (409, openai("Busy", code="conversation_locked"), ErrorCode.ACTIVE_RUN),
+        (500, openai("Busy", code="conversation_locked"), ErrorCode.UPSTREAM_FAILED),
+        (400, openai("No tool output found for function call call_1.", param="input"), ErrorCode.WRONG_STATE),
+        (404, openai("Conversation with id 'conv_1' not found."), ErrorCode.NOT_FOUND),
+        (404, b'{"detail": "Conversation conv_1 not found"}', ErrorCode.NOT_FOUND),
+        (404, b'{"detail": "Not Found"}', ErrorCode.UNSUPPORTED_BY_UPSTREAM),
+    ],
+)
+def test_the_refusals_of_conversations_and_responses(status: int, body: bytes, code: ErrorCode) -> None:
+    assert refused(status, body).error.code is code
