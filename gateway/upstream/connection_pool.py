@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,6 +20,7 @@ from gateway.telemetry.rare_warning import RareWarning
 from gateway.telemetry.tracing import Tracing
 from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
+from gateway.upstream.dialects import Family
 from gateway.upstream.fair_share import FairShare
 from gateway.upstream.rest_operations import LISTS
 from gateway.upstream.rest_requests import UpstreamRequest
@@ -37,7 +38,11 @@ _logger = logging.getLogger(__name__)
 USER_AGENT = "threads-gateway"
 PING_TIMEOUT_SECONDS = 2.0
 _PING = UpstreamRequest("ping", "/")
-_PING_WITH_KEY: UpstreamRequest = LISTS[ASSISTANTS].request(AssistantPageKey(Window(1, "asc")))
+_PINGS_WITH_KEY: Mapping[Family, UpstreamRequest] = {
+    "assistants": LISTS[ASSISTANTS].request(AssistantPageKey(Window(1, "asc"))),
+    # It needs not exist.
+    "responses": UpstreamRequest("getConversation", "/conversations/conv_ping"),
+}
 MAX_TRANSFERS = 64
 """Most uploads and downloads of files at once. Each holds a few hundred kilobytes."""
 
@@ -197,14 +202,14 @@ class UpstreamPool:
     ) -> GatewayError | None:
         """Check that the upstream can be reached, and that it takes the gateway's own key if there is one.
 
-        With a key, one assistant is listed, since the path of the base URL needs no key on many servers. Any response
-        with a status below 500 is good, except a 401 to the key. (A 403 is about what the key may do, and a 501 about
-        what the server can do.) No body is read.
+        With a key, a call that needs one is sent, since the path of the base URL needs none on many servers. Any
+        response with a status below 500 is good, except a 401 to the key. (A 403 is about what the key may do, and a
+        501 about what the server can do.) No body is read.
 
         Returns:
             The error, or None if the upstream can be reached.
         """
-        request = _PING if own_credential is None else _PING_WITH_KEY
+        request = _PING if own_credential is None else _PINGS_WITH_KEY[self.dialect.family]
         headers = None if own_credential is None else self.headers_for(own_credential)
         try:
             async with (

@@ -209,6 +209,15 @@ async def test_ping_with_a_key_lists_one_assistant(
     assert request.headers["openai-beta"] == "assistants=v2"
 
 
+async def test_ping_with_a_key_asks_the_successor_for_a_conversation(
+    make_client: ClientMaker, upstream: ScriptedUpstream
+) -> None:
+    upstream.default_response = response(404, {"error": {"message": "Conversation with id 'conv_ping' not found."}})
+    assert await make_client(dialect_name="openai-responses").ping("Bearer own") is None
+    (request,) = upstream.requests
+    assert (request.target, request.headers["authorization"]) == ("/v1/conversations/conv_ping", "Bearer own")
+
+
 async def test_ping_fails_if_the_upstream_refuses_the_key(
     make_client: ClientMaker, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
