@@ -20,8 +20,14 @@ from schema.contract.errors import ErrorCode, GatewayError
 _FOREIGN_FIELDS: Mapping[str, frozenset[str]] = {
     "v1": frozenset({"attachments", "tool_resources", "reasoning_effort", "parallel_tool_calls"}),
     "v2": frozenset({"file_ids"}),
+    "responses": frozenset({"file_ids"}),
 }
-_FOREIGN_TOOLS: Mapping[str, str] = {"v1": "file_search", "v2": "retrieval"}
+_FOREIGN_TOOLS: Mapping[str, str] = {"v1": "file_search", "v2": "retrieval", "responses": "retrieval"}
+_SPOKEN = {
+    "v1": "Version 1 of the API, which the upstream speaks (dialect {}), has",
+    "v2": "Version 2 of the API, which the upstream speaks (dialect {}), has",
+    "responses": "Conversations and responses, which the upstream speaks (dialect {}), have",
+}
 # The caller decides what is inside these fields; a null inside them stays a null.
 _FREE_FORM_FIELDS = frozenset({"metadata", "parameters", "schema"})
 
@@ -88,9 +94,9 @@ class _BodyRenderer:
         raise self._unsupported_error(path, "a content of several parts")
 
     def _unsupported_error(self, path: tuple[str, ...], part: str) -> GatewayError:
-        version, name = self._dialect.version, self._dialect.name
+        spoken = _SPOKEN[self._dialect.version].format(self._dialect.name)
         return GatewayError(
             ErrorCode.UNSUPPORTED_BY_UPSTREAM,
-            f"Version {version[1:]} of the API, which the upstream speaks (dialect {name}), has no place for {part}.",
+            f"{spoken} no place for {part}.",
             argument=".".join(path),
         )

@@ -30,11 +30,17 @@ DialectName: TypeAlias = Literal[
 # getRunStep, listRunSteps and createRun.
 INCLUDE_SEARCH_CONTENT = "include%5B%5D=step_details.tool_calls%5B*%5D.file_search.results%5B*%5D.content"
 
+# The same of the successor. Source: specification, parameter `include[]` of getResponse.
+INCLUDE_OUTPUTS = "include%5B%5D=file_search_call.results&include%5B%5D=code_interpreter_call.outputs"
+
 _MESSAGE_FILES = frozenset({"getMessageFile", "listMessageFiles"})
 _DELETE_MESSAGE = frozenset({"deleteMessage"})
 # Items and responses cannot be changed once they exist. Source: specification of responses and conversations.
 _UPDATES = frozenset({"modifyMessage", "modifyRun"})
-_OPERATIONS_WITH_SEARCH_CONTENT = frozenset({"getRunStep", "listRunSteps", "createRun"})
+_INCLUDES = {
+    **dict.fromkeys(("getRunStep", "listRunSteps", "createRun"), INCLUDE_SEARCH_CONTENT),
+    "getResponse": INCLUDE_OUTPUTS,
+}
 _BEARER = re.compile(r"bearer +(\S+)\Z", re.IGNORECASE)
 _JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*\Z")
 
@@ -106,11 +112,7 @@ class Dialect:
 
     def query_for(self, operation: str) -> str:
         """Build the query that every call of an operation carries. It is percent-encoded and often empty."""
-        return (
-            INCLUDE_SEARCH_CONTENT
-            if self.includes_search_content and operation in _OPERATIONS_WITH_SEARCH_CONTENT
-            else ""
-        )
+        return _INCLUDES.get(operation, "") if self.includes_search_content else ""
 
     def unsupported_error(self, operation: str) -> GatewayError | None:
         """Return the error for an operation that this server is known not to have, or None for any other operation."""
@@ -155,6 +157,7 @@ DIALECTS: Mapping[DialectName, Dialect] = {
             "openai-responses",
             "responses",
             beta_header=False,
+            includes_search_content=True,
             lists_runs=False,
             replays_streams=True,
             missing_operations=_MESSAGE_FILES | _UPDATES,
@@ -165,6 +168,7 @@ DIALECTS: Mapping[DialectName, Dialect] = {
             "foundry-responses",
             "responses",
             beta_header=False,
+            includes_search_content=True,
             lists_threads=True,
             replays_streams=True,
             missing_operations=_MESSAGE_FILES | _UPDATES,

@@ -124,6 +124,15 @@ def test_a_refusal_uses_the_graphql_names(version: str, kind: type[Body], body: 
         rendered(kind, body, version)
 
 
+@pytest.mark.parametrize(
+    ("body", "named"), [({"file_ids": []}, "'fileIds'"), ({"tools": [CODE, RETRIEVAL]}, "a tool 'RETRIEVAL'")]
+)
+def test_an_assistant_of_the_successor_has_no_parts_of_version_1(body: dict[str, Any], named: str) -> None:
+    assistant = AssistantBody.model_validate(ASSISTANT | body)
+    with pytest.raises(GatewayError, match=rf"^Conversations and responses, .* have no place for {named}\.$"):
+        render_body(assistant, DIALECTS["openai-responses"], send_nulls=False)
+
+
 @pytest.mark.parametrize("default", [2**70, "\ud800", "é", 1.5])
 def test_any_json_of_a_caller_is_sent(default: object) -> None:
     function = {"name": "f", "parameters": {"default": default}}

@@ -5,7 +5,13 @@ import pytest
 
 from gateway.config import Settings
 from gateway.upstream import rest_operations
-from gateway.upstream.dialects import DIALECTS, INCLUDE_SEARCH_CONTENT, DialectName, unsupported_operation_error
+from gateway.upstream.dialects import (
+    DIALECTS,
+    INCLUDE_OUTPUTS,
+    INCLUDE_SEARCH_CONTENT,
+    DialectName,
+    unsupported_operation_error,
+)
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.graph.enums import UpstreamDialect, UpstreamVersion
 from tests.support.pages import table
@@ -66,9 +72,11 @@ def test_the_credential_is_sent_in_the_header_of_the_dialect(
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_the_text_of_search_results_is_requested_from_servers_that_support_it(name: DialectName) -> None:
-    expected = INCLUDE_SEARCH_CONTENT if name in {"openai-v2", "azure-openai", "azure-foundry"} else ""
+    supporting = {"openai-v2", "azure-openai", "azure-foundry", "openai-responses", "foundry-responses"}
     dialect = DIALECTS[name]
-    assert [dialect.query_for(step) for step in ("getRunStep", "listRunSteps")] == [expected] * 2
+    expected = {"assistants": INCLUDE_SEARCH_CONTENT, "responses": INCLUDE_OUTPUTS}[dialect.family]
+    operations = {"assistants": ("getRunStep", "listRunSteps"), "responses": ("getResponse",)}[dialect.family]
+    assert {dialect.query_for(operation) for operation in operations} == {expected if name in supporting else ""}
     assert dialect.query_for("getRun") == ""
 
 
