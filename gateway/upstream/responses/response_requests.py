@@ -12,7 +12,18 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from schema.contract.bodies import MessageBody, RunBody, ThreadAndRunBody, ToolApprovalsBody, ToolOutputsBody
+from gateway.upstream.responses.item_parts import id_of_call
+from gateway.upstream.responses.response_wire import ItemObject
+from schema.contract.bodies import (
+    MessageBody,
+    RunBody,
+    ThreadAndRunBody,
+    ThreadBody,
+    ThreadUpdateBody,
+    ToolApprovalsBody,
+    ToolOutputsBody,
+    ToolResourcesBody,
+)
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.tolerant_decoder import parse_raw
 from schema.contract.wire import AssistantObject
@@ -50,6 +61,47 @@ def item_from_message(message: MessageBody, path: str = "") -> _JSON:
             raise _unsupported(f"{path}attachments.{index}.tools", "a file attached for file search")
         content.append({"type": "input_file", "file_id": attachment.file_id})
     return {"type": "message", "role": message.role, "content": content}
+
+
+def items_from_thread(thread: ThreadBody, path: str = "") -> list[_JSON]:
+    """Return the items of a new thread's first messages.
+
+    Raises:
+        GatewayError: The thread or a message has a part that a conversation has no place for.
+    """
+    if thread.tool_resources is not None and _without_nulls(thread.tool_resources.to_wire()):
+        raise _unsupported(f"{path}tool_resources", "the tool resources of a thread")
+    return [
+        item_from_message(message, f"{path}messages.{index}.") for index, message in enumerate(thread.messages or ())
+    ]
+
+
+def conversation_from_thread(thread: ThreadBody, items: Sequence[_JSON]) -> _JSON:
+    """Return the request that creates a conversation with some items."""
+    request: _JSON = {"items": list(items)} if items else {}
+    return request | ({"metadata": thread.metadata} if thread.metadata else {})
+
+
+def metadata_from_update(thread: ThreadUpdateBody) -> Mapping[str, str] | None:
+    """Return the metadata that an update sets. None if it sets none.
+
+    Raises:
+        GatewayError: It sets what a conversation has no place for.
+    """
+    if thread.tool_resources is not None and _without_nulls(thread.tool_resources.to_wire()):
+        raise _unsupported("tool_resources", "the tool resources of a thread")
+    return (thread.metadata or {}) if "metadata" in thread.model_fields_set else None
+
+
+def refuse_new_stores(resources: ToolResourcesBody | None) -> None:
+    """Refuse tool resources that ask for a vector store to be made.
+
+    Raises:
+        GatewayError: They do.
+    """
+    search = resources.file_search if resources is not None else None
+    if search is not None and search.vector_stores:
+        raise _unsupported("tool_resources.file_search.vector_stores", "a vector store to create")
 
 
 def item_batches(items: Sequence[_JSON]) -> list[list[_JSON]]:
@@ -105,23 +157,44 @@ def continued_response(started: Mapping[str, Any], items: Sequence[_JSON]) -> _J
     return {**started, "input": list(items)}
 
 
-def items_from_outputs(body: ToolOutputsBody | ToolApprovalsBody) -> list[_JSON]:
-    """Return the items of outputs or approvals that a client submits."""
-    if isinstance(body, ToolOutputsBody):
-        return [_output_item(one.tool_call_id, one.output) for one in body.tool_outputs]
+def items_from_outputs(body: ToolOutputsBody | ToolApprovalsBody, calls: Iterable[ItemObject] = ()) -> list[_JSON]:
+    """Return the items of outputs or approvals that a client submits. `calls` are the items that asked for them."""
+    if isinstance(body, ToolApprovalsBody):
+        return [_approval_item(one.tool_call_id, approve=one.approve) for one in body.tool_approvals]
+    custom = {id_of_call(item) for item in calls if item.type == "custom_tool_call"}
     return [
-        {"type": "mcp_approval_response", "approval_request_id": one.tool_call_id, "approve": one.approve}
-        for one in body.tool_approvals
+        _output_item(one.tool_call_id, one.output, is_custom=one.tool_call_id in custom) for one in body.tool_outputs
     ]
 
 
-def items_for_open_calls(call_ids: Iterable[str]) -> list[_JSON]:
-    """Return the items that answer the open calls of a run that was cancelled, so that its thread can go on."""
-    return [_output_item(call_id, CANCELLED_OUTPUT) for call_id in call_ids]
+def items_for_open_calls(items: Iterable[ItemObject]) -> list[_JSON]:
+    """Return the items that answer those of a run that was cancelled, so that its thread can go on."""
+    answers: list[_JSON] = []
+    for item in items:
+        match item.type, id_of_call(item):
+            case "mcp_approval_request", str(request_id):
+                answers.append(_approval_item(request_id, approve=False))
+            case "custom_tool_call", str(call_id):
+                answers.append(_output_item(call_id, CANCELLED_OUTPUT, is_custom=True))
+            case _, str(call_id):
+                answers.append(_output_item(call_id, CANCELLED_OUTPUT))
+    return answers
 
 
-def _output_item(call_id: str, output: str) -> _JSON:
-    return {"type": "function_call_output", "call_id": call_id, "output": output}
+def answers_from_body(body: ToolOutputsBody | ToolApprovalsBody) -> dict[str, str]:
+    """Return what a client submits, by the id of the call, as the steps show it."""
+    if isinstance(body, ToolOutputsBody):
+        return {one.tool_call_id: one.output for one in body.tool_outputs}
+    return {one.tool_call_id: "approved" if one.approve else "denied" for one in body.tool_approvals}
+
+
+def _output_item(call_id: str, output: str, *, is_custom: bool = False) -> _JSON:
+    kind = "custom_tool_call_output" if is_custom else "function_call_output"
+    return {"type": kind, "call_id": call_id, "output": output}
+
+
+def _approval_item(request_id: str, *, approve: bool) -> _JSON:
+    return {"type": "mcp_approval_response", "approval_request_id": request_id, "approve": approve}
 
 
 def _part(part: Mapping[str, Any], role: str) -> _JSON:
@@ -144,9 +217,8 @@ def _refuse_foreign_options(run: RunBody | ThreadAndRunBody) -> None:
     for index, tool in enumerate(run.tools or ()):
         if tool.type == "retrieval":
             raise _unsupported(f"tools.{index}", "a tool 'RETRIEVAL'")
-    search = run.tool_resources.file_search if isinstance(run, ThreadAndRunBody) and run.tool_resources else None
-    if search is not None and search.vector_stores:
-        raise _unsupported("tool_resources.file_search.vector_stores", "a vector store to create")
+    if isinstance(run, ThreadAndRunBody):
+        refuse_new_stores(run.tool_resources)
 
 
 def _instructions(run: RunBody | ThreadAndRunBody, assistant: AssistantObject) -> str | None:

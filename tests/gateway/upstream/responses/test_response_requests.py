@@ -15,6 +15,7 @@ from gateway.upstream.responses.response_requests import (
     items_from_outputs,
     response_from_run,
 )
+from gateway.upstream.responses.response_wire import ItemObject
 from schema.contract.bodies import MessageBody, RunBody, ThreadAndRunBody, ToolApprovalsBody, ToolOutputsBody
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.wire import AssistantObject
@@ -211,7 +212,23 @@ def test_outputs_and_approvals_continue_a_chain_with_its_options() -> None:
     ]
 
 
-def test_open_calls_of_a_cancelled_run_are_answered() -> None:
-    items = items_for_open_calls(["call_1", "call_2"])
+def test_what_a_cancelled_run_asked_is_answered() -> None:
+    asked = [
+        ItemObject(type="function_call", call_id="call_1"),
+        ItemObject(type="mcp_approval_request", id="mcpr_1"),
+        ItemObject(type="custom_tool_call", call_id="call_2"),
+        ItemObject(type="function_call"),
+    ]
+    items = items_for_open_calls(asked)
     parse_body(CreateItems, json.encode({"items": items}))
-    assert [(item["call_id"], item["output"]) for item in items] == [("call_1", "cancelled"), ("call_2", "cancelled")]
+    assert items == [
+        {"type": "function_call_output", "call_id": "call_1", "output": "cancelled"},
+        {"type": "mcp_approval_response", "approval_request_id": "mcpr_1", "approve": False},
+        {"type": "custom_tool_call_output", "call_id": "call_2", "output": "cancelled"},
+    ]
+
+
+def test_the_output_of_a_custom_tool_is_an_item_of_its_own_type() -> None:
+    body = ToolOutputsBody.model_validate({"tool_outputs": [{"tool_call_id": one, "output": "x"} for one in "ab"]})
+    items = items_from_outputs(body, [ItemObject(type="custom_tool_call", call_id="b")])
+    assert [item["type"] for item in items] == ["function_call_output", "custom_tool_call_output"]
