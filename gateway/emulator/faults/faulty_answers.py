@@ -106,10 +106,10 @@ async def _respond_with_habits(
 ) -> web.StreamResponse:
     if not strike.habits:
         return await _respond_or_fail(request, handler, strike, clock)
-    if (refusal := refusal_of_habits(await request.read(), strike.habits)) is not None:
-        return json_response(refusal, 400)
     if "no-before" in strike.habits:
         request = request.clone(rel_url=request.rel_url.without_query_params("before"))
+    if (refusal := refusal_of_habits(await request.read(), strike.habits)) is not None:
+        return json_response(refusal, 400)
     request[IGNORES_LOCKS] = "no-lock" in strike.habits
     response = await _respond_or_fail(request, handler, strike, clock)
     body = response.body if isinstance(response, web.Response) else None

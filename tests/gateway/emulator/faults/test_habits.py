@@ -141,3 +141,9 @@ def test_a_habit_replaces_no_answer(habit: str) -> None:
 def test_a_frame_that_another_fault_has_spoiled_stays_as_it_is() -> None:
     for frame in (b'event: x\ndata: {"ty\n\n', b": a comment\n\n"):
         assert habitual_frames(frame, HABITS) == [frame]
+
+
+async def test_a_server_that_ignores_before_takes_writes(habitual: Habitual) -> None:
+    api = await habitual("*:no-before")
+    made = await api.ok("POST", "/conversations", {"metadata": {"a": "1"}})
+    assert made["metadata"] == {"a": "1"}
