@@ -8,7 +8,9 @@ Source: server-sent events (https://html.spec.whatwg.org/multipage/server-sent-e
 `AssistantStreamEvent` of the specification, and recorded streams of several servers.
 """
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -30,6 +32,9 @@ MAX_DELTA_DEPTH = 100
 
 _EVENTS_OF_OBJECTS = TERMINAL_STATUSES | {"created", "queued", "in_progress", "requires_action", "cancelling"}
 
+EventParser: TypeAlias = Callable[[str | None, bytes], list[StreamEvent]]
+"""Returns what an event means: its name, if it has one, and its data."""
+
 _DONE = b"[DONE]"
 _DECODERS: dict[str, TolerantDecoder[Any]] = {
     "thread": TolerantDecoder(ThreadObject, "thread"),
@@ -46,14 +51,19 @@ class StreamDecoder:
 
     `error` is set when decoding has to stop; after that there are no more events. `credential` is removed from the text
     of errors. With `is_own_key` it is the gateway's own, and an error that refuses it has none of the upstream's text.
+    `parse` reads each event; without it, as one of the Threads API.
     """
 
     def __init__(
-        self, credential: str | None = None, *, is_own_key: bool = False, max_event_bytes: int = MAX_EVENT_BYTES
+        self,
+        credential: str | None = None,
+        *,
+        is_own_key: bool = False,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+        parse: EventParser | None = None,
     ) -> None:
         self.error: GatewayError | None = None
-        self._credential = credential
-        self._is_own_key = is_own_key
+        self._parse = parse or partial(_parse_one, credential, is_own_key)
         self._max_event_bytes = max_event_bytes
         self._undecided_start: bytes | None = b""
         self._line: list[bytes] = []
@@ -122,7 +132,16 @@ class StreamDecoder:
     def _end_event(self) -> list[StreamEvent]:
         name, data = self._event_name, b"\n".join(self._data)
         self._event_name, self._data, self._size = None, [], 0
-        return [parse_event(name, data, self._credential, is_own_key=self._is_own_key)] if data else []
+        return self._parse(name, data) if data else []
+
+
+def is_done_marker(name: str | None, data: bytes) -> bool:
+    """Tell whether an event is the one behind the last event of a stream."""
+    return name == "done" or data.strip().strip(b'"') == _DONE
+
+
+def _parse_one(credential: str | None, is_own_key: bool, name: str | None, data: bytes) -> list[StreamEvent]:
+    return [parse_event(name, data, credential, is_own_key=is_own_key)]
 
 
 class _Wrapped(msgspec.Struct):
@@ -136,7 +155,7 @@ def parse_event(
     name: str | None, data: bytes, credential: str | None = None, *, is_own_key: bool = False
 ) -> StreamEvent:
     """Parse one event. The result of an unreadable event has `decode_error` set."""
-    if name == "done" or data.strip().strip(b'"') == _DONE:
+    if is_done_marker(name, data):
         return StreamEvent(name, is_done=True)
     try:
         event = _parse_json(name, data, credential) if name != "error" else _error_event(name, data, credential)

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp.http import HttpProcessingError
 
 from gateway.upstream.error_replies import request_id_from_headers
-from gateway.upstream.event_decoder import StreamDecoder
+from gateway.upstream.event_decoder import EventParser, StreamDecoder
 from gateway.upstream.reply_readers import UnexpectedReplyError, check_thread
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
@@ -40,25 +40,26 @@ class UpstreamRunStream:
         thread_id: str | None,
         *,
         run_id: str | None = None,
-        first_bytes: bytes = b"",
         credential: str | None = None,
         on_own_key_refused: Callable[[str | None], None] | None = None,
         idle_seconds: float = 60.0,
         on_close: Callable[[], None] | None = None,
+        parse: EventParser | None = None,
     ) -> None:
-        """Prepare to read the events of `response`. `first_bytes` are the bytes of it that were read already.
+        """Prepare to read the events of `response`.
 
         `thread_id` and `run_id` are those of the request. `on_close` is called once, when the connection is released:
         at the end, at a break, or by `aclose`. Where the credential is the gateway's own, `on_own_key_refused` is
-        called with the upstream's id of the request if an event refuses it.
+        called with the upstream's id of the request if an event refuses it. `parse` reads each event; without it, as
+        one of the Threads API.
         """
         self._response = response
         self._requested_thread_id = self._thread_id = thread_id
         self._run_id = run_id
-        self._unread_bytes = first_bytes
+        self._unread_bytes = b""
         self._credential = credential
         self._on_own_key_refused = on_own_key_refused
-        self._decoder = StreamDecoder(credential, is_own_key=on_own_key_refused is not None)
+        self._decoder = StreamDecoder(credential, is_own_key=on_own_key_refused is not None, parse=parse)
         self._idle_seconds = idle_seconds
         self._grace_ends: float | None = None
         self._is_open = True
@@ -71,6 +72,10 @@ class UpstreamRunStream:
     @property
     def thread_id(self) -> str | None:
         return self._requested_thread_id
+
+    def push_back(self, data: bytes) -> None:
+        """Put back the beginning of the body, which was read already. Call it before the first read."""
+        self._unread_bytes = data
 
     async def read_events(self) -> list[StreamEvent]:
         """Return the next events, or an empty list at the end.

@@ -11,16 +11,17 @@ from multidict import CIMultiDict
 
 from gateway.media_types import EVENT_STREAM, JSON
 from gateway.upstream.call_sender import CallSender, ObservedCall, UpstreamCall
-from gateway.upstream.event_decoder import parse_event
+from gateway.upstream.event_decoder import EventParser, parse_event
 from gateway.upstream.reply_readers import BYTE_ORDER_MARK
 from gateway.upstream.retry import CallFailure
 from gateway.upstream.run_stream import UpstreamRunStream
 from gateway.upstream.transport_failures import BodyTooLargeError, read_body
 from schema.contract.errors import GatewayError, OwnKeyRefusedError
-from schema.contract.run_streams import StreamConsumer
+from schema.contract.run_streams import RunStream, StreamConsumer
 from schema.contract.wire import RunObject
 
 KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 # A server that compresses a stream may delay its events.
 _STREAM_HEADERS = {"Accept": f"{EVENT_STREAM}, {JSON}", "Accept-Encoding": "identity"}
@@ -45,12 +46,19 @@ async def send_streamed(
     Returns:
         The run, or the failure.
     """
-    outcome = await _open_stream(sender, call, thread_id, run_id)
+    outcome = await open_stream(sender, call, thread_id=thread_id, run_id=run_id)
     if not isinstance(outcome, UpstreamRunStream):
         return outcome
+    return await record_opened(sender, call, outcome, record_stream)
+
+
+async def record_opened(
+    sender: CallSender, call: UpstreamCall[Any, Any], stream: RunStream, record_stream: StreamConsumer
+) -> RunObject | CallFailure:
+    """Pass an open stream to `record_stream`, and return the run or the failure. One not accepted is closed."""
     is_recorded = False
     try:
-        run = await record_stream(outcome)
+        run = await record_stream(stream)
         is_recorded = True
     except GatewayError as error:
         return _failure_from_reported(error)
@@ -58,7 +66,7 @@ async def send_streamed(
         return sender.to_failure(call, error)
     finally:
         if not is_recorded:
-            await outcome.aclose()
+            await stream.aclose()
     return run
 
 
@@ -71,19 +79,40 @@ def _log_refusal(sender: CallSender, call: UpstreamCall[Any, Any], upstream_requ
     sender.pool.log_own_key_refusal(None, call.request.operation, upstream_request_id)
 
 
-async def _open_stream(
-    sender: CallSender, call: UpstreamCall[KeyT, RunObject], thread_id: str | None, run_id: str | None
-) -> UpstreamRunStream | RunObject | CallFailure:
+async def open_stream(
+    sender: CallSender,
+    call: UpstreamCall[KeyT, ValueT],
+    *,
+    thread_id: str | None,
+    run_id: str | None = None,
+    parse: EventParser | None = None,
+    may_be_silent: bool = False,
+) -> UpstreamRunStream | ValueT | CallFailure:
+    """Send a call that asks for a stream of events, once, in a stream slot.
+
+    Args:
+        sender: The principal's sender.
+        call: The call. It needs a `send_state`, also if it is a read.
+        thread_id: The thread that the request names, if any.
+        run_id: The run that it names, if any.
+        parse: The reader of each event; without it, they are read as those of the Threads API.
+        may_be_silent: Whether the server may have nothing to tell yet. Then its word that this is a stream counts.
+
+    Returns:
+        The stream, which holds the slot until it is closed. Or what the server answered in place of a stream: the
+        object, or the failure.
+    """
     pool = sender.pool
     await pool.stream_slots.acquire()
     response: aiohttp.ClientResponse | None = None
     stream: UpstreamRunStream | None = None
     observed = ObservedCall(pool, call.request)
+    headers = sender.headers if call.body is None else sender.headers_with_body
     try:
         response = await pool.stream_session.request(
             call.request.method,
             call.url,
-            headers=CIMultiDict({**sender.headers_with_body, **_STREAM_HEADERS, **observed.headers}),
+            headers=CIMultiDict({**headers, **_STREAM_HEADERS, **observed.headers}),
             data=call.body,
             allow_redirects=False,
             trace_request_ctx=call.send_state,
@@ -92,18 +121,21 @@ async def _open_stream(
         observed.status = response.status
         first_bytes = b""
         if 200 <= response.status < 300:
-            first_bytes, is_stream = await _read_beginning(response, pool.options.max_response_bytes)
+            is_stream = may_be_silent and response.content_type == EVENT_STREAM
+            if not is_stream:
+                first_bytes, is_stream = await _read_beginning(response, pool.options.max_response_bytes)
             if is_stream:
                 stream = UpstreamRunStream(
                     response,
                     thread_id,
                     run_id=run_id,
-                    first_bytes=first_bytes,
                     credential=sender.credential,
                     on_own_key_refused=partial(_log_refusal, sender, call) if sender.is_own_key else None,
                     idle_seconds=pool.options.stream_idle_seconds,
                     on_close=pool.stream_slots.release,
+                    parse=parse,
                 )
+                stream.push_back(first_bytes)
                 return stream
         body = await read_body(response, pool.options.max_response_bytes, pool.large_body_slots, first_bytes)
         return _read_whole(sender, call, response, body)
@@ -118,9 +150,9 @@ async def _open_stream(
 
 
 def _read_whole(
-    sender: CallSender, call: UpstreamCall[KeyT, RunObject], response: aiohttp.ClientResponse, body: bytes
-) -> RunObject | CallFailure:
-    """Read a response that is no stream: the run, a refusal, or an error under a status of success."""
+    sender: CallSender, call: UpstreamCall[KeyT, ValueT], response: aiohttp.ClientResponse, body: bytes
+) -> ValueT | CallFailure:
+    """Read a response that is no stream: the object, a refusal, or an error under a status of success."""
     outcome = sender.read_response(call, response, body)
     if isinstance(outcome, CallFailure) and 200 <= response.status < 300:
         data = body.removeprefix(BYTE_ORDER_MARK)

@@ -1,4 +1,4 @@
-"""What the gateway keeps of a run while its stream passes: the chain, its status, its messages, and the lease.
+"""Keeps a run in the ledger while its stream passes: its chain, its status, its messages, and the lease.
 
 A ledger that does not answer holds up no stream. What could not be written is written with the next event, with the
 next renewal of the lease, or soon after the end.
@@ -83,7 +83,7 @@ class ChainKeeper:
         self._on_cancelling = on_cancelling
         self._unsaved_chain: ChainRecord | None = None
         self._unsaved_response: str | None = None
-        self._unsaved_status: tuple[str, float | None] | None = None
+        self._unsaved_status: tuple[str, float | None, bytes | None] | None = None
         self._unsaved_items: dict[str, ItemRecord] = {}
         self._status: str | None = None
         self._item_times: dict[str, int] = {}
@@ -127,7 +127,8 @@ class ChainKeeper:
             return
         self._status = run.status
         waits = run.status == _WAITING
-        self._unsaved_status = (run.status, self._options.now_seconds() if waits else None)
+        ended_run = msgspec.json.encode(run) if is_terminal(run.status) else None
+        self._unsaved_status = (run.status, self._options.now_seconds() if waits else None, ended_run)
         if is_terminal(run.status) or waits or not follows:
             await self._stop_renewing()
             await self._save()  # before the lease goes

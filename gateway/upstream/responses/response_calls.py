@@ -8,6 +8,7 @@ Source: the operations `getResponse` and `cancelResponse` of the specification o
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote
@@ -16,7 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from gateway.upstream.call_sender import CallSender, UpstreamCall
-from gateway.upstream.connection_pool import SendState
+from gateway.upstream.connection_pool import SendState, timeout_error
 from gateway.upstream.event_decoder import EventParser
 from gateway.upstream.reply_readers import BYTE_ORDER_MARK, UnexpectedReplyError
 from gateway.upstream.responses.response_requests import INCLUDED
@@ -74,7 +75,14 @@ class ResponseCalls:
         query = f"stream=true&{_INCLUDE}" if after is None else f"stream=true&starting_after={after}&{_INCLUDE}"
         call = self._prepare("getResponse", response_id, query=query)
         call.send_state = SendState()
-        opened = await open_stream(self.sender, call, thread_id=run.thread_id, run_id=run.run_id, parse=parse)
+        seconds = self.sender.pool.options.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                opened = await open_stream(
+                    self.sender, call, thread_id=run.thread_id, run_id=run.run_id, parse=parse, may_be_silent=True
+                )
+        except TimeoutError:
+            raise timeout_error(seconds) from None
         if isinstance(opened, UpstreamRunStream):
             return opened
         if isinstance(opened, CallFailure):

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import NoReturn, Protocol
 
 import msgspec
 
-from gateway.upstream.event_decoder import EventParser, is_done_marker
-from gateway.upstream.responses.item_parts import awaits_client, id_of_call
+from gateway.upstream.event_decoder import EventParser
+from gateway.upstream.responses.followed_chain import FollowedChain, ResponseEventParser
 from gateway.upstream.responses.response_calls import ReadResponse
 from gateway.upstream.responses.response_wire import ResponseObject
-from gateway.upstream.responses.run_chains import items_of, run_from_chain, step_from_item
-from gateway.upstream.responses.stream_translation import ResponseTranslator
+from gateway.upstream.responses.run_chains import items_of, run_from_chain
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.run_streams import RunStream, StreamEvent
@@ -58,55 +57,6 @@ class StreamCalls(Protocol):
 
     async def cancel(self, response_id: str) -> None:
         """Cancel a response in the background."""
-
-
-@dataclass(frozen=True, slots=True)
-class FollowedChain:
-    """The run whose stream is read, as far as it is known.
-
-    Attributes:
-        thread_id: The conversation.
-        background: Whether its responses go on without a reader, so that their streams can be opened again.
-        earlier: The responses before the one that is read, oldest first.
-        later: The ids of those behind it.
-        answers: What a client has submitted, by the id of its call.
-    """
-
-    thread_id: str
-    background: bool
-    earlier: tuple[ResponseObject, ...] = ()
-    later: tuple[str, ...] = ()
-    answers: Mapping[str, str] = field(default_factory=dict)
-
-    def earlier_answers(self) -> dict[str, str]:
-        """Return the answers to calls of the earlier responses."""
-        asked = {id_of_call(item) for one in self.earlier for item, _ in items_of(one)}
-        return {call_id: output for call_id, output in self.answers.items() if call_id in asked}
-
-    def after(self, response: ResponseObject) -> FollowedChain:
-        """Return the chain at the response behind this one."""
-        return replace(self, earlier=(*self.earlier, response), later=self.later[1:])
-
-
-class ResponseEventParser:
-    """The `EventParser` of one response's stream, over all connections that show it.
-
-    With `replayable`, each event has the place from which the stream can be opened again.
-    """
-
-    def __init__(self, translator: ResponseTranslator, *, replayable: bool) -> None:
-        self.translator = translator
-        self._replayable = replayable
-
-    def __call__(self, name: str | None, data: bytes) -> list[StreamEvent]:
-        """Return the events of a run that an event of the response means."""
-        if is_done_marker(name, data):
-            return [StreamEvent(name, is_done=True)]
-        events = self.translator.translate(data)
-        response, number = self.translator.response, self.translator.last_sequence_number
-        if self._replayable and events and response is not None and number is not None:
-            events[-1] = replace(events[-1], position=to_position(response.id, number))
-        return events
 
 
 class ResponseRunStream:
@@ -149,13 +99,20 @@ class ResponseRunStream:
         self._is_closed = False
         self._is_cancelled = False
         self._reported: GatewayError | None = None
+        self._lost_start = connection is None
+        """Whether the connection that started the response may have been lost before it left the queue."""
         self._quiet_since: float | None = None
         self._quiet_rounds = 0
-        self._steps_to_show = _answered_steps(chain)
+        self._steps_to_show = chain.answered_steps()
 
     @property
     def thread_id(self) -> str | None:
         return self._chain.thread_id
+
+    @property
+    def is_background(self) -> bool:
+        """Whether the run goes on without this stream."""
+        return self._chain.background
 
     @property
     def response_id(self) -> str | None:
@@ -214,13 +171,15 @@ class ResponseRunStream:
         for event in events:
             if event.is_done or self._has_last_event:
                 continue
-            if event.error is not None and self.response_id is not None and self._status is not None:
+            if event.error is not None and self.response_id is not None:
                 # The response decides what became of the run.
                 self._reported = event.error
                 shown.append(replace(event, error=None, decode_error=event.error))
                 continue
-            shown.append(event)
-            if isinstance(event.wire, RunObject):
+            if not isinstance(event.wire, RunObject):
+                shown.append(event)
+            else:
+                shown.append(replace(event, wire=self._chain.complete_run(event.wire)))
                 self._status = event.wire.status
                 self._has_last_event = _is_settled(event.wire.status)
                 shown += self._steps_to_show
@@ -240,7 +199,7 @@ class ResponseRunStream:
         self._parser = self._new_parser(self._chain)
         self._known_id, self._connection = later[0], None
         self._has_last_event, self._status = False, None
-        self._steps_to_show = _answered_steps(self._chain)
+        self._steps_to_show = self._chain.answered_steps()
 
     async def _read_on(self, broken: GatewayError | None) -> list[StreamEvent]:
         """Open the stream again, or return its end as the response shows it.
@@ -251,6 +210,10 @@ class ResponseRunStream:
         Raises:
             GatewayError: Neither is possible.
         """
+        if broken is not None and broken.code is not ErrorCode.UPSTREAM_TIMEOUT and self._status == "queued":
+            self._lost_start = True
+        if self.response_id is None:
+            self._give_up(broken)
         failures = 0
         while True:
             try:
@@ -307,7 +270,7 @@ class ResponseRunStream:
             self._give_up(broken)
         if now - self._quiet_since < self._patience_seconds:
             return []
-        if found.response.status != "queued":
+        if found.response.status != "queued" or not self._lost_start:
             self._give_up(broken)
         with contextlib.suppress(GatewayError):
             await self._calls.cancel(found.response.id)
@@ -324,18 +287,13 @@ class ResponseRunStream:
             if item.type != "message" or translator.has_whole_text(item):
                 events += translator.translate(_to_event("response.output_item.done", item=raw))
         events += translator.translate(_to_event(f"response.{found.response.status}", response=found.raw))
-        return [self._with_thread(event) for event in events]
+        return events
 
     def _end_run(self, response: ResponseObject, status: str, error: ErrorObject | None = None) -> list[StreamEvent]:
         """Return the end of a run that its upstream does not show."""
         ended = msgspec.structs.replace(response, status=status, error=error or response.error)
         run = run_from_chain([*self._chain.earlier, ended], self._chain.earlier_answers())
-        return self._accept([self._with_thread(StreamEvent(f"response.{status}", wire=run))])
-
-    def _with_thread(self, event: StreamEvent) -> StreamEvent:
-        if not isinstance(event.wire, RunObject) or event.wire.thread_id:
-            return event
-        return replace(event, wire=msgspec.structs.replace(event.wire, thread_id=self._chain.thread_id))
+        return self._accept([StreamEvent(f"response.{status}", wire=run)])
 
     def _give_up(self, broken: GatewayError | None) -> NoReturn:
         self._is_over = True
@@ -349,31 +307,8 @@ class ResponseRunStream:
             self._give_up(None)
 
 
-def to_position(response_id: str, sequence_number: int) -> str:
-    """Return the place behind an event of a response."""
-    return f"{response_id}:{sequence_number}"
-
-
-def parse_position(position: str) -> tuple[str, int] | None:
-    """Return the response and the sequence number of a place, or None for any other text."""
-    response_id, separator, number = position.rpartition(":")
-    return (response_id, int(number)) if separator and number.isascii() and number.isdecimal() else None
-
-
 def _is_settled(status: str) -> bool:
     return is_terminal(status) or status == "requires_action"
-
-
-def _answered_steps(chain: FollowedChain) -> list[StreamEvent]:
-    """Return the calls of the response before this one as steps that are answered now."""
-    if not chain.earlier:
-        return []
-    last, answers = chain.earlier[-1], chain.earlier_answers()
-    return [
-        StreamEvent(wire=step_from_item(item, raw, last.created_at, answers))
-        for item, raw in items_of(last)
-        if item.id is not None and awaits_client(item) and id_of_call(item) in answers
-    ]
 
 
 def _to_event(kind: str, **fields: msgspec.Raw) -> bytes:

@@ -75,6 +75,7 @@ class ResponseObject(WireStruct, frozen=True):
     reasoning: ReasoningOptionsObject | None = None
     text: TextOptionsObject | None = None
     truncation: str | None = None
+    background: bool | None = None
 
 
 class ItemObject(WireStruct, frozen=True):

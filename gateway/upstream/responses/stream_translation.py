@@ -31,9 +31,11 @@ from gateway.upstream.responses.run_chains import message_from_item, run_from_ch
 from gateway.upstream.safe_text import safe_text
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
 from schema.contract.run_streams import StreamEvent
+from schema.contract.tolerant_decoder import parse_raw
 
 _STATES = frozenset(
-    f"response.{word}" for word in ("created", "queued", "in_progress", "completed", "failed", "incomplete")
+    f"response.{word}"
+    for word in ("created", "queued", "in_progress", "completed", "failed", "incomplete", "cancelled")
 )
 # The fields of a call that pieces make up, by the type of the event.
 _CALL_PIECES = {
@@ -49,6 +51,7 @@ class ResponseTranslator:
     Args:
         earlier: The earlier responses of the run's chain, oldest first.
         answers: The outputs that the client has submitted in the chain, by the id of their call.
+        known: The response as it was last read, where its stream is opened behind its beginning.
         credential: A text that must not appear in errors.
         is_own_key: Whether that is the gateway's own. An error that refuses it has none of the upstream's text.
     """
@@ -59,6 +62,7 @@ class ResponseTranslator:
         answers: Mapping[str, str] | None = None,
         credential: str | None = None,
         *,
+        known: ResponseObject | None = None,
         is_own_key: bool = False,
     ) -> None:
         self.last_sequence_number: int | None = None
@@ -66,8 +70,28 @@ class ResponseTranslator:
         self._answers = answers or {}
         self._credential = credential
         self._is_own_key = is_own_key
-        self._response: ResponseObject | None = earlier[0] if earlier else None
+        self._response = known
         self._texts: dict[tuple[str, int], str] = {}
+        self._finished_items: set[str] = set()
+        self._skips_until = -1
+
+    @property
+    def response(self) -> ResponseObject | None:
+        """The response as its latest event shows it. None before the first one."""
+        return self._response
+
+    def resume_after(self, sequence_number: int) -> None:
+        """Skip the events up to this number: some servers send them again."""
+        self.last_sequence_number = self._skips_until = sequence_number
+
+    def has_whole_text(self, item: ItemObject) -> bool:
+        """Return whether the pieces of a message that were translated make up its text, as it is read now."""
+        if item.id in self._finished_items:
+            return True
+        pieces = [text for place, text in sorted(self._texts.items()) if place[0] == item.id]
+        parts = [] if isinstance(item.content, str) else [parse_raw(raw) for raw in item.content or ()]
+        texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "output_text"]
+        return [text for text in texts if text] == pieces
 
     def translate(self, data: bytes) -> list[StreamEvent]:
         """Return the events of a run that an event of its response means, in order."""
@@ -78,6 +102,8 @@ class ResponseTranslator:
             message = f"Expected an event of a response's stream, got '{shown}'."
             return [StreamEvent(decode_error=GatewayError(ErrorCode.UPSTREAM_INVALID_RESPONSE, message))]
         if event.sequence_number is not None:
+            if event.sequence_number <= self._skips_until:
+                return []
             self.last_sequence_number = event.sequence_number
         if event.type == "error" or event.error is not None:
             is_refusal = self._is_own_key and is_credential_refusal(data)
@@ -133,6 +159,8 @@ class ResponseTranslator:
         if item.id is None:
             return [StreamEvent(event.type)]
         created_at = self._response.created_at if self._response else 0
+        if is_done:
+            self._finished_items.add(item.id)
         if item.type == "message":
             return self._message_events(event.type, item, created_at, is_done=is_done)
         if is_done:
@@ -145,7 +173,8 @@ class ResponseTranslator:
         return [StreamEvent(event.type, wire=step), _step_delta(event.type, item.id, call)]
 
     def _message_events(self, name: str, item: ItemObject, created_at: float, *, is_done: bool) -> list[StreamEvent]:
-        run_id = (self._earlier[0] if self._earlier else self._response).id if self._response else None
+        first = self._earlier[0] if self._earlier else self._response
+        run_id = None if first is None else first.id
         message = message_from_item(item, created_at, run_id)
         step = step_from_item(item, Raw(b"null"), created_at)
         if is_done:

@@ -109,7 +109,8 @@ async def test_events_come_as_soon_as_they_are_sent(open_stream: Open) -> None:
 
 
 async def test_bytes_that_were_read_before_come_first(open_stream: Open) -> None:
-    opened = await open_stream(chunked_response(run("completed")), first_bytes=run("queued"))
+    opened = await open_stream(chunked_response(run("completed")))
+    opened.stream.push_back(run("queued"))
     assert await opened.rest() == ["queued", "completed"]
 
 
