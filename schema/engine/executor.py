@@ -86,12 +86,12 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         by_core = partial(self._execute_by_core, parent_type, source_value, path, grouped_field_set, position_context)
         plans = self._position_plans if self._position_plans is not None else self._find_plans()
-        plan = find_plan(parent_type, grouped_field_set, plans)
+        plan = find_plan(parent_type, grouped_field_set, plans, self.schema)
         if plan is None or (self._has_failed and plan.may_hold_long_list):
             return by_core()
         execution = PlanExecution(self, plans, self._answer_size.bytes_left)
         try:
-            response = plan.execute(source_value, execution)
+            response = plan.complete(source_value, execution)
         except Exception:  # graphql-core meets it again, and reports it
             execution.abort()
             self._has_failed = True

@@ -1,4 +1,4 @@
-"""Compiles the plans of a document before it is executed for the first time."""
+"""Makes and compiles the plans of a document before it is executed for the first time."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from graphql.execution import Executor
 from graphql.execution.collect_fields import GroupedFieldSet, collect_fields
 
 from schema.engine.documents import ParsedDocument
+from schema.engine.object_plan import ObjectPlan
 from schema.engine.plan_execution import PositionPlans
 from schema.engine.plans import find_plan
 
@@ -40,6 +41,17 @@ def compile_plans(schema: strawberry.Schema, document: ParsedDocument) -> None:
             _compile_fields(executor, plans, root, collected.grouped_field_set)
 
 
+def show_plans(schema: strawberry.Schema, document: ParsedDocument) -> str:
+    """Return the Python source of the plans of all operations of a valid document, each after its position's type."""
+    compile_plans(schema, document)
+    return "\n".join(
+        f"# {position[0]}\n{plan.write_source().text}"
+        for plans in document.plans.variants
+        for position, plan in plans.items()
+        if isinstance(plan, ObjectPlan)
+    )
+
+
 def _build_executor(
     schema: strawberry.Schema, document: ParsedDocument, operation: OperationDefinitionNode
 ) -> Executor[Any]:
@@ -58,9 +70,11 @@ def _compile_fields(
     if plans.field_count + len(fields) > MAX_WARMED_FIELDS:
         return
     known_fields = plans.field_count
-    find_plan(type_, fields, plans)
+    plan = find_plan(type_, fields, plans, executor.schema)
     if plans.field_count == known_fields:
         return  # planned already: a fragment may stand in many places
+    if plan is not None:
+        plan.compile()
     for details in fields.values():
         field = type_.fields.get(details[0].node.name.value)
         for below in _object_types(executor.schema, field.type) if field is not None else ():

@@ -23,7 +23,7 @@ from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument, Unpinned
 from schema.engine.executor import CompiledExecutor, build_executor
 from schema.engine.long_inputs import convert_long_inputs_in_thread
-from schema.engine.plan_warming import compile_plans
+from schema.engine.plan_warming import compile_plans, show_plans
 from schema.engine.public_errors import to_graphql_errors, to_public_errors
 from schema.engine.variable_limits import CHARACTERS_PER_VALUE, MAX_INLINE_VALUES, count_values
 from schema.graph.scalars import SCALARS
@@ -120,6 +120,10 @@ class GatewaySchema(strawberry.Schema):
     async def pin_documents(self, texts: Iterable[str]) -> Mapping[str, Unpinned]:
         """Keep documents parsed, validated and planned. Returns those that are invalid or have no place."""
         return await self.documents.pin(texts, partial(compile_plans, self))
+
+    def show_plans(self, text: str) -> str:
+        """Return the Python source that executes the operations of a valid document, for people who want to read it."""
+        return show_plans(self, self.documents.parse(text))
 
     async def prepare(
         self,
