@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.call_admission import CallerAdmission
 from gateway.upstream.call_sender import CallSender, UpstreamCall
+from gateway.upstream.caller_slots import OperationSlots
 from gateway.upstream.connection_pool import SendState, UpstreamPool, timeout_error
 from gateway.upstream.file_transfers import BoundFileTransfers
 from gateway.upstream.rest_operations import ReadOperation, WriteOperation
@@ -31,8 +33,7 @@ class BoundCalls:
         self.sender = sender
         self._pool = pool
         self._admission = CallerAdmission(pool.admission, caller or "", sender.credential)
-        self._operation_slots = asyncio.Semaphore(pool.options.max_concurrency_per_operation)
-        self._call_slots = pool.call_slots.slots_for(caller)
+        self._slots = OperationSlots(pool.call_slots.slots_for(caller), pool.options.max_concurrency_per_operation)
         self._write_slots = pool.write_slots.slots_for(caller)
 
     async def read_all(
@@ -73,10 +74,12 @@ class BoundCalls:
             call = self.sender.prepare_call(operation, key)
         except GatewayError as refused:
             return refused
-        await self._wait_for_end_of_pause(deadline)
+        if self._admission.pause_seconds:
+            await self._wait_for_end_of_pause(deadline)
+        send = partial(self.sender.send_call, call)
         retries_made = 0
         while True:
-            outcome = await self._send_in_slot(call.request.operation, lambda: self.sender.send_call(call))
+            outcome = await self._send_in_slot(call.request.operation, send)
             if not isinstance(outcome, CallFailure):
                 return outcome
             delay = delay_before_retry(
@@ -96,7 +99,7 @@ class BoundCalls:
         """Send a write once. Raises a `GatewayError` if it fails."""
         call, send_state = self.prepare_write(operation, key, body)
         return result_or_raise(
-            await self.send_before_deadline(call.request.operation, lambda: self.sender.send_call(call)), send_state
+            await self.send_before_deadline(call.request.operation, partial(self.sender.send_call, call)), send_state
         )
 
     def prepare_write(
@@ -151,25 +154,22 @@ class BoundCalls:
         self, operation: str, send: Callable[[], Awaitable[ValueT | CallFailure]]
     ) -> ValueT | CallFailure:
         """Send within the concurrency limits of the operation and of the caller, if the admission agrees."""
-        metrics = self._pool.metrics
+        metrics, slots = self._pool.metrics, self._slots
         started = 0.0 if metrics is None else metrics.clock()
-        # Nested blocks and not context managers: with many reads, the cost of context managers is measurable.
-        await self._operation_slots.acquire()
+        # No context manager: with many reads, its cost is measurable.
+        if not slots.try_acquire():
+            await slots.acquire()
         try:
-            await self._call_slots.acquire()
-            try:
-                if metrics is not None:
-                    metrics.record_slot_wait(started)
-                refusal = self._admission.refusal(operation)
-                if refusal is None:
-                    return await self._send_admitted(operation, send)
-                if metrics is not None:
-                    metrics.record_refused_call(operation, refusal.error.code.value)
-                return refusal
-            finally:
-                self._call_slots.release()
+            if metrics is not None:
+                metrics.record_slot_wait(started)
+            refusal = self._admission.refusal(operation)
+            if refusal is None:
+                return await self._send_admitted(operation, send)
+            if metrics is not None:
+                metrics.record_refused_call(operation, refusal.error.code.value)
+            return refusal
         finally:
-            self._operation_slots.release()
+            slots.release()
 
     async def _send_admitted(
         self, operation: str, send: Callable[[], Awaitable[ValueT | CallFailure]]

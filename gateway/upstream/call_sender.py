@@ -3,11 +3,12 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
-from yarl import URL
 
 from gateway.media_types import JSON
 from gateway.telemetry.request_ids import REQUEST_ID_HEADER
@@ -17,13 +18,25 @@ from gateway.upstream.reply_readers import ReplyReader
 from gateway.upstream.rest_operations import RestOperation
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
-from gateway.upstream.transport_failures import BodyTooLargeError, failure_from_exception, read_body
+from gateway.upstream.transport_failures import (
+    BodyTooLargeError,
+    ResponseWithBody,
+    failure_from_exception,
+    read_body,
+)
 from schema.contract.errors import OwnKeyRefusedError
 
 KeyT = TypeVar("KeyT")
 ValueT = TypeVar("ValueT")
 
 _logger = logging.getLogger(__name__)
+
+
+class Response(ResponseWithBody, Protocol):
+    """A response of aiohttp's session or of a plain GET."""
+
+    @property
+    def status(self) -> int: ...
 
 
 class ObservedCall:
@@ -60,7 +73,6 @@ class UpstreamCall(Generic[KeyT, ValueT]):
     reader: ReplyReader[KeyT, ValueT]
     key: KeyT
     request: UpstreamRequest
-    url: URL
     body: bytes | None = None
     send_state: SendState | None = None
 
@@ -86,10 +98,25 @@ class CallSender:
         self.credential = credential
         self.is_own_key = is_own_key
         self.on_status = on_status
-        self.headers = pool.headers_for(credential)
-        if request_id is not None:
-            self.headers[REQUEST_ID_HEADER] = request_id
-        self.headers_with_body = CIMultiDict({**self.headers, "Content-Type": JSON})
+        self._request_id = request_id
+
+    @cached_property
+    def headers(self) -> CIMultiDict[str]:
+        """The headers of every call."""
+        headers = self.pool.headers_for(self.credential)
+        if self._request_id is not None:
+            headers[REQUEST_ID_HEADER] = self._request_id
+        return headers
+
+    @cached_property
+    def headers_with_body(self) -> CIMultiDict[str]:
+        """The headers of a call that has a body."""
+        return CIMultiDict({**self.headers, "Content-Type": JSON})
+
+    @cached_property
+    def _encoded_headers(self) -> bytes:
+        """The headers of a read that is not traced."""
+        return self.pool.plain_gets.encode_headers(self.headers)
 
     def prepare_call(self, operation: RestOperation[KeyT, ValueT], key: KeyT) -> UpstreamCall[KeyT, ValueT]:
         """Build the call of an operation for a key.
@@ -100,37 +127,59 @@ class CallSender:
         request = operation.request(key)
         if (unsupported := self.pool.dialect.unsupported_error(request.operation)) is not None:
             raise unsupported
-        return UpstreamCall(operation.reader, key, request, self.pool.url_for(request))
+        return UpstreamCall(operation.reader, key, request)
 
     async def send_call(self, call: UpstreamCall[KeyT, ValueT]) -> ValueT | CallFailure:
         """Send a call once and read its response."""
-        session = self.pool.read_session if call.send_state is None else self.pool.write_session
-        headers = self.headers if call.body is None else self.headers_with_body
+        send = self._send_read if call.send_state is None else self._send_write
         observed = ObservedCall(self.pool, call.request)
-        if observed.headers:
-            headers = CIMultiDict({**headers, **observed.headers})
         try:
-            async with session.request(
-                call.request.method,
-                call.url,
-                headers=headers,
-                data=call.body,
-                allow_redirects=False,
-                trace_request_ctx=call.send_state,
-            ) as response:
-                self.on_status(response.status)
-                observed.status = response.status
-                response_body = await read_body(
-                    response, self.pool.options.max_response_bytes, self.pool.large_body_slots
-                )
+            response, response_body = await send(call, observed)
             return self.read_response(call, response, response_body)
         except Exception as error:
             return self.to_failure(call, error)
         finally:
             observed.end()
 
+    async def _send_read(self, call: UpstreamCall[Any, Any], observed: ObservedCall) -> tuple[Response, bytes]:
+        """Send a GET and return its complete response."""
+        pool = self.pool
+        headers = self._encoded_headers
+        if observed.headers:
+            headers = pool.plain_gets.encode_headers({**self.headers, **observed.headers})
+        connection = await pool.plain_gets.connect()
+        try:
+            response = await pool.plain_gets.send(connection, pool.target_for(call.request), headers)
+            self._on_response(response, observed)
+            body = await read_body(response, pool.options.max_response_bytes, pool.large_body_slots)
+        except BaseException:
+            connection.close()
+            raise
+        connection.release()
+        return response, body
+
+    async def _send_write(self, call: UpstreamCall[Any, Any], observed: ObservedCall) -> tuple[Response, bytes]:
+        """Send a write and return its complete response."""
+        headers = self.headers if call.body is None else self.headers_with_body
+        async with self.pool.write_session.request(
+            call.request.method,
+            self.pool.url_for(call.request),
+            headers=CIMultiDict({**headers, **observed.headers}),
+            data=call.body,
+            allow_redirects=False,
+            trace_request_ctx=call.send_state,
+        ) as response:
+            self._on_response(response, observed)
+            body = await read_body(response, self.pool.options.max_response_bytes, self.pool.large_body_slots)
+        return response, body
+
+    def _on_response(self, response: Response, observed: ObservedCall) -> None:
+        """Record the status of a response, whose body has not arrived yet."""
+        self.on_status(response.status)
+        observed.status = response.status
+
     def read_response(
-        self, call: UpstreamCall[KeyT, ValueT], response: aiohttp.ClientResponse, response_body: bytes
+        self, call: UpstreamCall[KeyT, ValueT], response: Response, response_body: bytes
     ) -> ValueT | CallFailure:
         """Read a complete response."""
         outcome = outcome_from_reply(
@@ -153,6 +202,6 @@ class CallSender:
         An exception of any unknown kind is logged and becomes a failure too, because a port raises only its own errors.
         """
         operation = call.request.operation
-        if not isinstance(error, aiohttp.ClientError | OSError | BodyTooLargeError):
+        if not isinstance(error, aiohttp.ClientError | HttpProcessingError | OSError | BodyTooLargeError):
             _logger.error("upstream operation %s failed unexpectedly", operation, exc_info=error)
         return failure_from_exception(error, operation)

@@ -1,6 +1,7 @@
-"""The slots of one caller: its calls wait here until their fair share lets them start."""
+"""The slots of one caller and of one operation: calls wait here until their fair share lets them start."""
 
 import asyncio
+from collections import deque
 from types import TracebackType
 from typing import TypeAlias
 from weakref import WeakValueDictionary
@@ -19,6 +20,10 @@ class CallerSlots:
     def __init__(self, share: SlotShare) -> None:
         self._share = share
         self._use: CallerUse[asyncio.Future[None]] = CallerUse()
+
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free. Returns whether it was."""
+        return self._share.start(self._use)
 
     async def acquire(self) -> None:
         """Take a slot, and wait for it if necessary.
@@ -73,3 +78,62 @@ class SlotsByCaller:
         if slots is None:
             slots = self._slots[caller] = CallerSlots(self._share)
         return slots
+
+
+class OperationSlots:
+    """The slots of one operation, at most `limit` at once, which are slots of its caller too."""
+
+    __slots__ = ("_caller", "_free", "_waiting")
+
+    def __init__(self, caller: CallerSlots, limit: int) -> None:
+        self._caller = caller
+        self._free = limit
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free. Returns whether it was. Most calls need no more than this."""
+        if not self._free or not self._caller.try_acquire():
+            return False
+        self._free -= 1
+        return True
+
+    async def acquire(self) -> None:
+        """Take a slot, and wait for it if necessary. Each one needs a `release`.
+
+        Raises:
+            GatewayError: too many calls wait.
+        """
+        await self._wait_for_operation()
+        try:
+            await self._caller.acquire()
+        except BaseException:
+            self._pass_on()
+            raise
+
+    def release(self) -> None:
+        """Give a slot back, and wake the calls that may start now."""
+        self._caller.release()
+        self._pass_on()
+
+    async def _wait_for_operation(self) -> None:
+        """Wait until fewer than `limit` other calls of the operation have a slot, or wait for one of their caller."""
+        if self._free:
+            self._free -= 1
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if not waiter.cancelled():
+                self._pass_on()
+            raise
+
+    def _pass_on(self) -> None:
+        """Let the next call of the operation go on."""
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.cancelled():
+                waiter.set_result(None)
+                return
+        self._free += 1

@@ -22,6 +22,7 @@ from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
 from gateway.upstream.dialects import Family
 from gateway.upstream.fair_share import FairShare
+from gateway.upstream.plain_gets import PlainGets
 from gateway.upstream.rest_operations import LISTS
 from gateway.upstream.rest_requests import UpstreamRequest
 from gateway.upstream.retry import CallFailure
@@ -36,6 +37,7 @@ ValueT = TypeVar("ValueT")
 _logger = logging.getLogger(__name__)
 
 USER_AGENT = "threads-gateway"
+_DEFAULT_HEADERS = {"Accept": JSON, "User-Agent": USER_AGENT}
 PING_TIMEOUT_SECONDS = 2.0
 _PING = UpstreamRequest("ping", "/")
 _PINGS_WITH_KEY: Mapping[Family, UpstreamRequest] = {
@@ -90,8 +92,7 @@ class UpstreamPool:
         self.admission = CallAdmission(monotonic_seconds)
         self.dialect = options.dialect
         base_url = URL(options.base_url)
-        self._scheme = base_url.scheme
-        self._authority = base_url.raw_authority
+        self._origin = str(base_url.origin())
         self._prefix = base_url.raw_path.rstrip("/")
         self._query = options.query
         max_per_caller = options.max_concurrency_per_principal
@@ -104,11 +105,11 @@ class UpstreamPool:
         # Only connecting is limited here; the caller of a batch sets the deadline of the batch.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout_seconds)
         connector = aiohttp.TCPConnector(limit=options.pool_size)
-        self.read_session = _new_session(connector, timeout)  # only for GETs
-        # The same connections. This session also marks the start of each request, a cost that reads need not pay.
+        self.plain_gets = PlainGets(connector, timeout, base_url.origin(), _DEFAULT_HEADERS)
+        # The same connections. This session marks the start of each request.
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_mark_started)
-        self.write_session = _new_session(connector, timeout, connector_owner=False, **_write_session_options(trace))
+        self.write_session = _new_session(connector, timeout, **_write_session_options(trace))
         # Streams stay open for long, so they have connections of their own and make no other call wait. Each stream
         # gets a new connection: a write is never sent again, so it must not use an idle connection that may be lost
         # already.
@@ -148,19 +149,17 @@ class UpstreamPool:
         await self.transfer_session.close()
         await self.stream_session.close()
         await self.write_session.close()
-        await self.read_session.close()
+
+    def target_for(self, request: UpstreamRequest) -> str:
+        """Build the path of a call, with its query. It is percent-encoded."""
+        target = f"{self._prefix}{request.path}"
+        queries = (request.query, self.dialect.query_for(request.operation), self._query)
+        query = "&".join(filter(None, queries))
+        return f"{target}?{query}" if query else target
 
     def url_for(self, request: UpstreamRequest) -> URL:
-        """Build the URL of a call. It is percent-encoded already."""
-        queries = (request.query, self.dialect.query_for(request.operation), self._query)
-        # Building from parts takes less than half the time of parsing a text.
-        return URL.build(
-            scheme=self._scheme,
-            authority=self._authority,
-            path=f"{self._prefix}{request.path}",
-            query_string="&".join(filter(None, queries)),
-            encoded=True,
-        )
+        """Build the URL of a call."""
+        return URL(f"{self._origin}{self.target_for(request)}", encoded=True)
 
     def headers_for(self, credential: str | None) -> CIMultiDict[str]:
         """Build the headers that every call of one principal carries."""
@@ -253,7 +252,7 @@ def _new_session(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=timeout,
-        headers={"Accept": JSON, "User-Agent": USER_AGENT},
+        headers=_DEFAULT_HEADERS,
         **options,
     )
     # After a lost connection, aiohttp sends a GET or a DELETE again by itself, and the caller does not see it. Here

@@ -182,7 +182,10 @@ class BoundFileTransfers:
             async with (
                 deadline,
                 self._pool.transfer_session.post(
-                    call.url, headers=headers, data=_watch_pieces(form, deadline, seconds), allow_redirects=False
+                    self._pool.url_for(call.request),
+                    headers=headers,
+                    data=_watch_pieces(form, deadline, seconds),
+                    allow_redirects=False,
                 ) as response,
             ):
                 self._sender.on_status(response.status)
@@ -213,7 +216,8 @@ class BoundFileTransfers:
         deadline = asyncio.timeout(options.timeout_seconds)
         try:
             async with deadline:
-                response = await pool.transfer_session.get(call.url, headers=headers, allow_redirects=False)
+                url = pool.url_for(call.request)
+                response = await pool.transfer_session.get(url, headers=headers, allow_redirects=False)
                 stack.callback(response.close)
                 self._sender.on_status(response.status)
                 observed.status = response.status

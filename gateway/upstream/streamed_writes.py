@@ -111,7 +111,7 @@ async def open_stream(
     try:
         response = await pool.stream_session.request(
             call.request.method,
-            call.url,
+            pool.url_for(call.request),
             headers=CIMultiDict({**headers, **_STREAM_HEADERS, **observed.headers}),
             data=call.body,
             allow_redirects=False,

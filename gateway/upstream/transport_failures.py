@@ -4,10 +4,13 @@ The messages name no host and no address, since a browser may show them.
 """
 
 import asyncio
-import contextlib
 import ssl
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Protocol
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.upstream.reply_outcome import invalid_response
 from gateway.upstream.retry import CallFailure
@@ -27,8 +30,17 @@ class BodyTooLargeError(Exception):
         super().__init__(f"expected at most {max_bytes} bytes, got more")
 
 
+class ResponseWithBody(Protocol):
+    """A response whose body has not been read yet. Its content is decompressed."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def content(self) -> aiohttp.StreamReader: ...
+
+
 async def read_body(
-    response: aiohttp.ClientResponse, max_bytes: int, large_body_slots: asyncio.Semaphore, first_bytes: bytes = b""
+    response: ResponseWithBody, max_bytes: int, large_body_slots: asyncio.Semaphore, first_bytes: bytes = b""
 ) -> bytes:
     """Read a decompressed body of at most `max_bytes`.
 
@@ -39,16 +51,20 @@ async def read_body(
     Raises:
         BodyTooLargeError: raised as soon as the body is known to be larger.
     """
-    declared = response.content_length
-    if declared is not None and "Content-Encoding" not in response.headers:
-        if declared > max_bytes:
+    headers, content = response.headers, response.content
+    declared = headers.get("Content-Length")
+    if declared is not None and "Content-Encoding" not in headers:
+        declared_bytes = int(declared)  # aiohttp's parser has checked it
+        if declared_bytes > max_bytes:
             raise BodyTooLargeError(max_bytes)
-        async with large_body_slots if declared > LARGE_BODY_BYTES else contextlib.nullcontext():
-            return first_bytes + await response.read()
+        if declared_bytes <= LARGE_BODY_BYTES:
+            return first_bytes + await content.read()
+        async with large_body_slots:
+            return first_bytes + await content.read()
     chunks = [first_bytes]
     size = len(first_bytes)
-    async with contextlib.AsyncExitStack() as stack:
-        async for chunk in response.content.iter_any():
+    async with AsyncExitStack() as stack:
+        async for chunk in content.iter_any():
             if size <= LARGE_BODY_BYTES < size + len(chunk):
                 await stack.enter_async_context(large_body_slots)
             size += len(chunk)
@@ -72,7 +88,7 @@ def failure_from_exception(error: Exception, operation: str) -> CallFailure:
             return _unreachable("its name could not be resolved", transient=True)
         case TimeoutError():
             return _unreachable("no connection could be made in time", transient=False)
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             message = f"Upstream operation {operation}: expected an HTTP answer, got something else."
             return invalid_response(message, {}, credential=None)
         case aiohttp.ClientError() | OSError():

@@ -259,4 +259,4 @@ async def test_the_client_closes_with_its_block(upstream: ScriptedUpstream) -> N
     async with UpstreamClient(UpstreamOptions(upstream.url)) as client:
         await client.bind(None).get(THREADS, [T1])
         assert upstream.open_connections == 1
-    assert client.read_session.closed
+    assert client.write_session.closed
