@@ -80,9 +80,7 @@ class ResponseClient:
 
     async def send(self, start: ResponseStart, record: StreamConsumer | None = None) -> RunObject | CallFailure:
         request = UpstreamRequest("createResponse", "/responses", method="POST")
-        call: UpstreamCall[Any, ResponseObject] = UpstreamCall(
-            _WholeResponse(), None, request, self.pool.url_for(request), send_state=SendState()
-        )
+        call: UpstreamCall[Any, ResponseObject] = UpstreamCall(_WholeResponse(), None, request, send_state=SendState())
         return await send_streamed_response(self.streams, self.sender, call, record or self.recorder, start)
 
     async def started(self, thread_id: str | None = None, **request: Any) -> RunObject:

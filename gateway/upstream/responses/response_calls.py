@@ -103,7 +103,7 @@ class ResponseCalls:
     ) -> UpstreamCall[str, ReadResponse]:
         path = f"/responses/{path_segment('response_id', response_id)}{suffix}"
         request = UpstreamRequest(operation, path, query, method)
-        return UpstreamCall(_READER, response_id, request, self.sender.pool.url_for(request))
+        return UpstreamCall(_READER, response_id, request)
 
 
 def _result_or_raise(outcome: ReadResponse | CallFailure) -> ReadResponse:
