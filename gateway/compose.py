@@ -17,7 +17,7 @@ from gateway.background_tasks import end_tasks
 from gateway.cache import tags
 from gateway.cache.shared_cache import SharedCache
 from gateway.compose_files import file_parts
-from gateway.compose_ledger import make_ledger, make_user_ports
+from gateway.compose_ledger import make_kept_records, make_ledger, make_user_ports
 from gateway.compose_options import (
     cache_options,
     fit_connections,
@@ -30,6 +30,7 @@ from gateway.compose_options import (
     upstream_options,
 )
 from gateway.compose_telemetry import attach_observer, list_state_gauges, make_observer
+from gateway.compose_upstream import AnyClient, AssistantOwners, make_upstream_client, make_upstream_ports
 from gateway.config import Settings, check_url_secret_shared
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
@@ -66,7 +67,6 @@ from gateway.server.http.operation_runner import OperationRunner
 from gateway.telemetry.audit import audit_refused_access
 from gateway.telemetry.metrics import GatewayMetrics
 from gateway.telemetry.operation_observer import OperationObserver
-from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.viewer.viewer_ports import no_rate_limit
 from gateway.viewer.viewer_services import ViewerServices
 from schema.contract.errors import ErrorCode, GatewayError
@@ -127,11 +127,13 @@ def build_gateway_app(
         return delete_owned(client.bind(find_own_credential(), is_own_key=True), refused)
 
     ledger = ledger or make_ledger(settings, upstream, delete_refused, metrics)
-    client = UpstreamClient(options, metrics=metrics, tracing=observer.tracing)
+    redis = _redis_connection(settings, metrics)
+    kept = make_kept_records(ledger.kept, redis, upstream)
+    client = make_upstream_client(settings, options, kept, metrics=metrics, tracing=observer.tracing)
     refused, accepted = RefusedCredentials(), AcceptedCredentials()
     limits = _caller_limits(settings, accepted)
     shared_cache = SharedCache(cache_options(settings), is_refused=refused.__contains__, metrics=metrics)
-    event_log = _event_log(settings, metrics)
+    event_log = _event_log(settings, redis)
     counts = fit_connections(settings)
 
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
@@ -167,7 +169,7 @@ def build_gateway_app(
         viewers.end_caller(principal, _refused_error())
 
     ports = PortBinding(
-        client,
+        make_upstream_ports(client, AssistantOwners.from_viewers(viewers)),
         shared_cache,
         hub,
         credentials=CallerCredentials(
@@ -249,7 +251,7 @@ def _status_recorder(
 class _Parts:
     """The parts of a gateway that are opened before it serves, and closed after its last operation."""
 
-    client: UpstreamClient
+    client: AnyClient
     shared_cache: SharedCache
     ledger: Ledger
     event_log: EventLog
@@ -317,17 +319,22 @@ def _authenticator(
     return CredentialAuthenticator(policy, upstream, own_credential)
 
 
-def _event_log(settings: Settings, metrics: GatewayMetrics | None) -> EventLog:
+def _redis_connection(settings: Settings, metrics: GatewayMetrics | None) -> RedisConnection | None:
     if settings.redis_url is None:
+        return None
+    return RedisConnection(settings.redis_url.get_secret_value(), cluster=settings.redis_cluster, metrics=metrics)
+
+
+def _event_log(settings: Settings, connection: RedisConnection | None) -> EventLog:
+    if connection is None:
         return MemoryLog(
             lease_seconds=settings.gateway_run_lease_seconds,
             max_entries=settings.gateway_run_log_entries,
             max_bytes=settings.gateway_run_log_bytes,
             retention_seconds=settings.gateway_run_log_seconds,
         )
-    url = settings.redis_url.get_secret_value()
     return RedisLog(
-        RedisConnection(url, cluster=settings.redis_cluster, metrics=metrics),
+        connection,
         lease_seconds=settings.gateway_run_lease_seconds,
         max_entries=settings.gateway_run_log_entries,
         retention_seconds=settings.gateway_run_log_seconds,

@@ -14,7 +14,7 @@ from gateway.telemetry.metrics import GatewayMetrics, StateGauge
 from gateway.telemetry.metrics_site import METRICS
 from gateway.telemetry.operation_observer import OperationObserver
 from gateway.telemetry.tracing import Tracing, is_tracing_configured, make_provider
-from gateway.upstream.threads_api_client import UpstreamClient
+from gateway.upstream.connection_pool import UpstreamPool
 
 
 def make_observer(settings: Settings) -> OperationObserver:
@@ -27,7 +27,7 @@ def make_observer(settings: Settings) -> OperationObserver:
     return OperationObserver(metrics, Tracing(make_provider()) if is_tracing_configured() else None)
 
 
-def list_state_gauges(endpoint: GraphQLEndpoint, hub: RunLogHub, client: UpstreamClient) -> list[StateGauge]:
+def list_state_gauges(endpoint: GraphQLEndpoint, hub: RunLogHub, client: UpstreamPool) -> list[StateGauge]:
     """List what is read whenever the metrics are asked for."""
     connections = endpoint.connections
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from gateway.cache.cached_threads_api import CachedThreadsApi
 from gateway.cache.shared_cache import SharedCache
@@ -17,8 +18,9 @@ from gateway.ledger.user_ports import UserPorts
 from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.run_log.hub import RunLogHub
 from gateway.telemetry.call_trace import CallTrace
+from gateway.upstream.bound_calls import BindablePool
 from gateway.upstream.file_transfers import BoundFileTransfers
-from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
+from gateway.upstream.upstream_port import UpstreamPort
 from gateway.viewer.viewer_services import ViewerServices
 from schema.contract.cost import Cost
 from schema.contract.ports import RunEvents, ThreadsApi
@@ -36,6 +38,21 @@ class CallerCredentials:
     accepted: AcceptedCredentials
 
 
+BindPort: TypeAlias = Callable[[Principal, str | None, Callable[[int], None], CallTrace], UpstreamPort]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamPorts:
+    """The upstream of all operations.
+
+    `bind_port` makes the port of a principal's calls for one operation: with a credential, and with what learns of the
+    statuses of responses.
+    """
+
+    client: BindablePool
+    bind_port: BindPort
+
+
 class PortBinding:
     """Makes the ports of operations.
 
@@ -48,7 +65,7 @@ class PortBinding:
 
     def __init__(
         self,
-        client: UpstreamClient,
+        upstream: UpstreamPorts,
         shared_cache: SharedCache,
         hub: RunLogHub,
         *,
@@ -58,7 +75,7 @@ class PortBinding:
         viewers: ViewerServices,
         aliases: ThreadAliases | None = None,
     ) -> None:
-        self._client = client
+        self._upstream = upstream
         self._shared_cache = shared_cache
         self._hub = hub
         self._credentials = credentials
@@ -105,7 +122,7 @@ class PortBinding:
     def bind_viewer(self, principal: Principal, cost: Cost) -> ViewerApi | None:
         """Make the viewer of one operation, whose upstream calls count in `cost`. None if nobody is known."""
 
-        def open_upstream() -> BoundThreadsApi:
+        def open_upstream() -> UpstreamPort:
             upstream = self._bind_upstream(principal, CallTrace.from_current(principal))
             upstream.cost = cost
             return upstream
@@ -118,7 +135,7 @@ class PortBinding:
 
     def bind_transfers(self, principal: Principal) -> BoundFileTransfers:
         """Make the port of the contents of files, for one transfer. Whose they are is checked before."""
-        return self._client.bind_transfers(
+        return self._upstream.client.bind_transfers(
             self._credentials.find_credential(principal),
             on_status=partial(self._credentials.on_status, principal),
             caller=principal.digest,
@@ -127,18 +144,12 @@ class PortBinding:
             request_id=CallTrace.from_current(principal).request_id,
         )
 
-    def _bind_upstream(self, principal: Principal, trace: CallTrace) -> BoundThreadsApi:
+    def _bind_upstream(self, principal: Principal, trace: CallTrace) -> UpstreamPort:
         on_status = partial(self._credentials.on_status, principal)
-        return self._client.bind(
-            self._credentials.find_credential(principal),
-            on_status=on_status,
-            caller=principal.digest,
-            is_own_key=principal.uses_own_key,
-            trace=trace,
-        )
+        return self._upstream.bind_port(principal, self._credentials.find_credential(principal), on_status, trace)
 
     def _open_port(
-        self, upstream: BoundThreadsApi, scope: str, watch_stream: WatchStream | None = None
+        self, upstream: UpstreamPort, scope: str, watch_stream: WatchStream | None = None
     ) -> CachedThreadsApi:
         hub = self._hub
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 from gateway.identity.principal import Owner
 from gateway.ledger.ledger_store import Adoption, LedgerStore, ObjectKind
-from gateway.upstream.threads_api_client import BoundThreadsApi
+from gateway.upstream.upstream_port import UpstreamPort
 from schema.contract.errors import GatewayError
 from schema.contract.paging import UPSTREAM_PAGE_SIZE, Window
 from schema.contract.wire import ThreadObject
@@ -54,7 +54,7 @@ class Adopter:
         for batch in _to_batches(iter(owned)):
             await self._adopt_batch(batch)
 
-    async def adopt_listed(self, port: BoundThreadsApi, owner: Owner) -> None:
+    async def adopt_listed(self, port: UpstreamPort, owner: Owner) -> None:
         """Adopt all threads that the upstream lists, oldest first, but for those that are new.
 
         A gateway that runs meanwhile records the owner of a new thread a moment after the upstream shows it. So a
@@ -87,7 +87,7 @@ def _to_batches(owned: Iterator[tuple[str, Owner]]) -> Iterator[dict[str, Owner]
         yield batch
 
 
-async def _list_threads(port: BoundThreadsApi) -> AsyncIterator[Sequence[ThreadObject]]:
+async def _list_threads(port: UpstreamPort) -> AsyncIterator[Sequence[ThreadObject]]:
     after: str | None = None
     while True:
         page = await port.list_threads(Window(UPSTREAM_PAGE_SIZE, "asc", after))

@@ -10,8 +10,9 @@ from typing import TypeAlias
 from gateway.background_tasks import BackgroundTasks
 from gateway.identity.accepted_credentials import AcceptedCredentials
 from gateway.identity.principal import Principal
-from schema.contract.errors import GatewayError
-from schema.contract.kinds import ASSISTANTS, AssistantPageKey
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import ThreadKey
+from schema.contract.kinds import ASSISTANTS, THREADS, AssistantPageKey
 from schema.contract.paging import Window
 from schema.contract.ports import ThreadsApi
 
@@ -25,6 +26,8 @@ OpenUpstream: TypeAlias = Callable[[], ThreadsApi]
 """Opens the port of an operation without a cache."""
 
 _SMALLEST_PAGE = AssistantPageKey(Window(1, "desc"))
+_ANY_CONVERSATION = ThreadKey("conv_ping")
+"""What an upstream without assistants is asked for. It need not exist."""
 
 
 class UpstreamAcceptance:
@@ -49,7 +52,7 @@ class UpstreamAcceptance:
         return not principal.uses_own_key and not self._accepted.is_recent(principal.digest, known_seconds)
 
     async def check(self, principal: Principal, open_upstream: OpenUpstream) -> None:
-        """Check that a principal is accepted. If that is not known, one assistant is read, for all who ask.
+        """Check that a principal is accepted. If that is not known, the upstream is asked once, for all who ask.
 
         Raises:
             GatewayError: The upstream refuses the credential, or does not answer.
@@ -72,5 +75,11 @@ class UpstreamAcceptance:
 
 
 async def _ask(api: ThreadsApi) -> GatewayError | None:
-    (answer,) = await api.list(ASSISTANTS, [_SMALLEST_PAGE])
+    answer: object
+    if api.capabilities.version == "responses":
+        (answer,) = await api.get(THREADS, [_ANY_CONVERSATION])
+        if isinstance(answer, GatewayError) and answer.code is ErrorCode.NOT_FOUND:
+            return None
+    else:
+        (answer,) = await api.list(ASSISTANTS, [_SMALLEST_PAGE])
     return answer if isinstance(answer, GatewayError) else None

@@ -10,7 +10,7 @@ from gateway.ledger.sightings import CredentialOwner, RecordOwner
 from gateway.ledger.user_ports import UserPorts
 from gateway.run_log.viewer_hub import ViewerHub
 from gateway.telemetry.call_trace import CallTrace
-from gateway.upstream.threads_api_client import BoundThreadsApi
+from gateway.upstream.upstream_port import UpstreamPort
 from gateway.viewer.list_watch import ListWatch
 from gateway.viewer.observing_threads_api import ObservingThreadsApi
 from gateway.viewer.record_access import CredentialRecords, UserRecords
@@ -54,7 +54,7 @@ class ViewerPorts:
         self._get_rate_limit = get_rate_limit
 
     def bind(
-        self, principal: Principal, open_upstream: Callable[[], BoundThreadsApi], open_poller: OpenUpstream
+        self, principal: Principal, open_upstream: Callable[[], UpstreamPort], open_poller: OpenUpstream
     ) -> ViewerApi | None:
         """Make the viewer of one operation. None if nobody is known.
 

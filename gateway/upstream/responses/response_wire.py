@@ -55,6 +55,7 @@ class ResponseObject(WireStruct, frozen=True):
 
     id: str
     created_at: Timestamp = 0
+    object: str | None = None
     completed_at: Timestamp | None = None
     status: str | None = None
     error: ErrorObject | None = None
@@ -96,6 +97,14 @@ class ItemObject(WireStruct, frozen=True):
     input: Any = None
     server_label: str | None = None
     approval_request_id: str | None = None
+
+
+class ListedItemObject(ItemObject, frozen=True, kw_only=True):
+    """An item as conversations list it: with an id, and on some servers with a time."""
+
+    id: str
+    created_at: Timestamp = 0
+    object: str | None = None
 
 
 class ResponseEventObject(WireStruct, frozen=True):

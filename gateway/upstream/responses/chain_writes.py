@@ -1,0 +1,225 @@
+"""Writes of runs: a response that starts a chain or continues it, and the end of a chain that is cancelled or expires.
+
+What a run still asks its client is answered before its end is recorded: the upstream refuses every further response of
+a conversation with an open call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from gateway.upstream.bound_calls import result_or_raise
+from gateway.upstream.connection_pool import SendState
+from gateway.upstream.responses.assistant_shelf import AssistantShelf
+from gateway.upstream.responses.bound_upstream import BoundUpstream
+from gateway.upstream.responses.chain_locks import ChainLocks
+from gateway.upstream.responses.chain_reads import ChainReads
+from gateway.upstream.responses.conversation_operations import (
+    CANCEL_RESPONSE,
+    CREATE_RESPONSE,
+    OneResponseKey,
+)
+from gateway.upstream.responses.item_parts import id_of_call
+from gateway.upstream.responses.loaded_chain import LoadedChain
+from gateway.upstream.responses.open_calls import answer_asked_in_vain, answer_open_calls
+from gateway.upstream.responses.response_requests import (
+    answers_from_body,
+    continued_response,
+    items_from_outputs,
+    response_from_run,
+)
+from gateway.upstream.responses.streamed_responses import ResponseStart, ResponseStreams, send_streamed_response
+from gateway.upstream.responses.thread_writes import ThreadWrites
+from gateway.upstream.retry import CallFailure
+from schema.contract.bodies import RunBody, ThreadAndRunBody, ThreadBody, ToolApprovalsBody, ToolOutputsBody
+from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.keys import RunKey, ThreadKey
+from schema.contract.run_streams import StreamConsumer
+from schema.contract.statuses import is_terminal
+from schema.contract.wire import RunObject
+
+
+class ChainWrites:
+    """Sends the writes of runs. Streams go to `record_stream`; without it, none is asked for."""
+
+    def __init__(
+        self,
+        upstream: BoundUpstream,
+        reads: ChainReads,
+        locks: ChainLocks,
+        threads: ThreadWrites,
+        *,
+        assistants: AssistantShelf,
+        streams: ResponseStreams,
+    ) -> None:
+        self._upstream = upstream
+        self._reads = reads
+        self._locks = locks
+        self._threads = threads
+        self._assistants = assistants
+        self._streams = streams
+
+    async def create_run(self, key: ThreadKey, body: RunBody, record: StreamConsumer | None) -> RunObject:
+        """Start a run on a thread that has no active one."""
+        assistant = await self._assistants.find(body.assistant_id)
+        request = response_from_run(body, assistant, key.thread_id, background=self._takes_background)
+        return await self._start(key.thread_id, request, assistant.id, record)
+
+    async def create_thread_and_run(self, body: ThreadAndRunBody, record: StreamConsumer | None) -> RunObject:
+        """Create a thread and start a run on it. If that fails, the thread is deleted again.
+
+        Both calls are made, or undone, also if the caller leaves meanwhile.
+        """
+        assistant = await self._assistants.find(body.assistant_id)
+        request = response_from_run(body, assistant, "", background=self._takes_background)
+
+        async def create_and_start() -> RunObject:
+            thread = await self._threads.create_thread(body.thread or ThreadBody(), "thread.")
+            try:
+                return await self._start(thread.id, {**request, "conversation": thread.id}, assistant.id, record)
+            except GatewayError as error:
+                raise await self._threads.undo_create(thread.id, error) from None
+
+        pool, started = self._upstream.calls.sender.pool, SendState(has_started=True)
+        return result_or_raise(await pool.finish_if_started(create_and_start(), started), started)
+
+    async def submit(
+        self, key: RunKey, body: ToolOutputsBody | ToolApprovalsBody, record: StreamConsumer | None
+    ) -> RunObject:
+        """Submit the answers to all that a run waits for, which continue its chain."""
+        chain = await self._load(key)
+        if chain.run.status != "requires_action":
+            message = f'Runs in status "{chain.run.status}" do not accept tool outputs.'
+            raise GatewayError(ErrorCode.WRONG_STATE, message)
+        answers = answers_from_body(body)
+        expected = [id_of_call(item) for item in chain.open_items]
+        if sorted(answers) != sorted(filter(None, expected)):
+            message = f"Expected tool outputs for call_ids {expected}, got {list(answers)}"
+            raise GatewayError(ErrorCode.BAD_USER_INPUT, message, argument="tool_outputs")
+        if chain.record is None:
+            message = "Expected a run that was started through the gateway, which alone knows how it goes on."
+            raise GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, message)
+        started: Mapping[str, Any] = msgspec.json.decode(chain.record.request)
+        holder = await self._locks.claim(key)
+        start = ResponseStart(
+            key.thread_id,
+            continued_response(started, items_from_outputs(body, chain.open_items)),
+            chain.record.assistant_id,
+            holder,
+            chain.record,
+            tuple(chain.responses),
+            answers,
+        )
+        return await self._send(start, record, lambda: self._locks.unclaim(key, holder))
+
+    async def cancel(self, key: RunKey) -> RunObject:
+        """Cancel a run that has not ended. One in the foreground ends when its reader notices."""
+        chain = await self._load(key)
+        if is_terminal(chain.run.status):
+            raise GatewayError(ErrorCode.WRONG_STATE, f"Cannot cancel run with status '{chain.run.status}'.")
+        if chain.run.status == "requires_action":
+            return await self._end_waiting(key, chain, "cancelled")
+        if not _is_background(chain):
+            if not await self._streams.cancel_foreground(key.run_id):
+                await self._upstream.kept.chains.record_status(key.run_id, "cancelling")
+            return msgspec.structs.replace(chain.run, status="cancelling")
+        cancelled = await self._upstream.calls.send_write(CANCEL_RESPONSE, OneResponseKey(chain.responses[-1].id), None)
+        chain = replace(chain, responses=[*chain.responses[:-1], cancelled])
+        if is_terminal(chain.run.status):
+            await answer_asked_in_vain(self._upstream, chain)
+            await self._reads.settle(chain)
+        return chain.run
+
+    async def close_chain(self, run_id: str, status: str) -> None:
+        """End a run that waits, in whatever status: its open calls are answered.
+
+        Raises:
+            GatewayError: The run cannot be read, or the upstream or the ledger does not answer.
+        """
+        record = (await self._upstream.kept.chains.find_chains([run_id])).get(run_id)
+        if record is None or is_terminal(record.status):
+            return
+        key = RunKey(record.thread_id, run_id)
+        chain = await self._load(key)
+        if chain.run.status == "requires_action":
+            await self._end(chain, status)
+
+    @property
+    def _takes_background(self) -> bool:
+        return self._upstream.dialect.has_background and self._streams.takes_background
+
+    async def _load(self, key: RunKey) -> LoadedChain:
+        chain = (await self._reads.load([key]))[key]
+        if isinstance(chain, GatewayError):
+            raise chain
+        return chain
+
+    async def _start(
+        self, thread_id: str, request: Mapping[str, Any], assistant_id: str, record: StreamConsumer | None
+    ) -> RunObject:
+        holder = await self._locks.begin(thread_id)
+        start = ResponseStart(thread_id, request, assistant_id, holder)
+        return await self._send(start, record, lambda: self._locks.release(thread_id, holder))
+
+    async def _send(
+        self, start: ResponseStart, record: StreamConsumer | None, give_back: Callable[[], Awaitable[None]]
+    ) -> RunObject:
+        """Send a response once. Its lease is given back if the upstream has certainly not begun it.
+
+        If the caller is cancelled after the request was sent, the run has started, so its stream is still recorded.
+        """
+        calls, streams = self._upstream.calls, self._streams
+        try:
+            call, send_state = calls.prepare_write(CREATE_RESPONSE, ThreadKey(start.thread_id), None)
+        except GatewayError:
+            await give_back()
+            raise
+
+        async def send() -> RunObject | CallFailure:
+            outcome = await send_streamed_response(streams, calls.sender, call, record, start)
+            if isinstance(outcome, CallFailure):
+                await give_back()
+            return outcome
+
+        sending = calls.send_before_deadline(call.request.operation, send)
+        try:
+            outcome = await calls.sender.pool.finish_if_started(sending, send_state)
+        except BaseException:
+            if not send_state.has_started:
+                await give_back()
+            raise
+        if isinstance(outcome, CallFailure) and not send_state.has_started:
+            await give_back()
+        run = result_or_raise(outcome, send_state)
+        self._upstream.prove(start.thread_id)
+        return run
+
+    async def _end_waiting(self, key: RunKey, chain: LoadedChain, status: str) -> RunObject:
+        holder = await self._locks.claim(key)
+        try:
+            run = await self._end(chain, status)
+        except BaseException:
+            await self._locks.unclaim(key, holder)
+            raise
+        await self._locks.release(key.thread_id, holder)
+        return run
+
+    async def _end(self, chain: LoadedChain, status: str) -> RunObject:
+        """Answer what a run has asked, then record its end."""
+        await answer_open_calls(self._upstream, chain)
+        if chain.record is None:
+            return msgspec.structs.replace(chain.run, status=status)
+        ended = replace(chain, record=replace(chain.record, status=status))
+        await self._reads.record_end(ended)
+        return ended.run
+
+
+def _is_background(chain: LoadedChain) -> bool:
+    if chain.record is None:
+        return True
+    started: Mapping[str, Any] = msgspec.json.decode(chain.record.request)
+    return started.get("background") is True
