@@ -16,7 +16,7 @@ from gateway.config import COMMAND_SETTINGS, Settings, load_settings
 from gateway.emulator.operations.registry import operations
 from gateway.run_log.poll_diff import TOKENS_LOST
 from gateway.run_log.replay_buffer import CURSOR_EXPIRED
-from gateway.run_log.stream_recorder import STREAM_INTERRUPTED
+from gateway.run_log.streamed_run import STREAM_INTERRUPTED
 from gateway.server.live.graphql_transport_ws import SUBPROTOCOL, CloseCode
 from gateway.settings.setting_types import ProfileSetting
 from schema.contract.errors import RETRYABLE_CODES, ErrorCode

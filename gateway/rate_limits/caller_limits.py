@@ -13,13 +13,13 @@ from gateway.background_tasks import BackgroundTasks
 from gateway.identity.accepted_credentials import AcceptedCredentials
 from gateway.identity.principal import Principal
 from gateway.rate_limits.limit_kinds import LIMITED_THINGS, LimitKind, RateLimitOptions
-from gateway.rate_limits.metered_threads_api import MeteredThreadsApi
+from gateway.rate_limits.metered_threads_api import MeteredReplayApi, MeteredThreadsApi
 from gateway.rate_limits.reservation import Reservation, TakenShare
 from gateway.rate_limits.shared_counters import CounterAction, SharedCounters
 from gateway.rate_limits.uncounted_callers import UncountedCallers
 from gateway.rate_limits.window_counts import WindowCounts, count_used, seconds_until_fits, seconds_until_unused
 from schema.contract.cost import Cost
-from schema.contract.ports import ThreadsApi
+from schema.contract.ports import RunReplay, ThreadsApi
 from schema.contract.rate_limits import RateLimitedError
 from schema.contract.viewer import RateLimitState
 
@@ -100,7 +100,8 @@ class CallerLimits:
 
     def meter(self, principal: Principal, api: ThreadsApi) -> ThreadsApi:
         """Return a port for the polls that a caller causes, which counts their calls."""
-        return MeteredThreadsApi(api, lambda: self.reserve(principal))
+        metered = MeteredReplayApi if isinstance(api, RunReplay) else MeteredThreadsApi
+        return metered(api, lambda: self.reserve(principal))
 
     async def report(self, principal: Principal) -> dict[str, object]:
         """Render what the caller has left for `extensions.cost`: nothing if this caller has no limits."""

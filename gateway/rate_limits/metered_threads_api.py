@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 
 from gateway.rate_limits.reservation import Reservation
 from schema.contract.cost import Cost
+from schema.contract.keys import RunKey
 from schema.contract.kinds import Kind, NodeKeyT, ObjectT, PageKeyT
-from schema.contract.ports import Capabilities, OnResult, Results, ThreadsApi
+from schema.contract.ports import Capabilities, OnResult, Results, RunReplay, ThreadsApi
 from schema.contract.rate_limits import RateLimitedError
+from schema.contract.run_streams import RunStream
 from schema.contract.wire import Page
 from schema.contract.writes import BodyT, ResultT, Write, WriteKeyT
 
@@ -71,3 +73,21 @@ class MeteredThreadsApi:
                 self._reservation = None
                 counted, self._counted_calls = self._counted_calls, self.cost.upstream_calls
                 await reservation.end(Cost(upstream_calls=self._counted_calls - counted))
+
+
+class MeteredReplayApi(MeteredThreadsApi):
+    """The port `inner`, whose streams count as one call each, however long they are read."""
+
+    async def open_stream(self, key: RunKey, after: str | None) -> RunStream | None:
+        if not isinstance(self._inner, RunReplay):
+            return None
+        reservation = self._reserve()
+        if reservation is None:
+            return await self._inner.open_stream(key, after)
+        sent = Cost()
+        try:
+            await reservation.admit(calls=1)
+            sent.start_call()
+            return await self._inner.open_stream(key, after)
+        finally:
+            await reservation.end(sent)

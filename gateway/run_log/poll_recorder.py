@@ -1,4 +1,7 @@
-"""Records a run or thread that no process streams. One process holds the lease and polls; the others stand by."""
+"""Records a run or thread that no process streams. One process holds the lease and polls; the others stand by.
+
+A run whose stream can be opened again is not polled, but followed by its stream as far as that goes.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from gateway.run_log.log_mirror import LogMirror
 from gateway.run_log.log_writer import LogWriter, LogWriterFactory
 from gateway.run_log.poll_timing import RateLimiter, next_poll_delay_seconds
 from gateway.run_log.poller import FATAL_CODES, PollDiff, Poller
+from gateway.run_log.replay_recorder import ReplayRecorder
 from gateway.run_log.run_log_options import RunLogOptions, Sleep, wait_for_event
 from gateway.run_log.store.event_log import LeaseLostError, LogUnavailableError
 from schema.contract.errors import ErrorCode, GatewayError
@@ -43,6 +47,7 @@ class PollRecorder:
         self._options = options
         self._sleep = sleep
         self._poll_requested = asyncio.Event()
+        self._replay = ReplayRecorder(mirror, open_api)
         self.is_current = asyncio.Event()
         """Set once the log is current: a poll was tried here, another process polls, or polling has ended."""
 
@@ -89,14 +94,18 @@ class PollRecorder:
             await self._sleep(self._options.settle_seconds)
 
     async def _poll_with_lease(self, writer: LogWriter) -> None:
-        mirror = self._mirror
+        mirror, replay = self._mirror, self._replay
         await mirror.refresh()
         unchanged = failed = 0
+        replay.expect_stream()
         while writer.holds_lease and not mirror.is_over():
             self._poll_requested.clear()
             with_details = self._needs_details() or await self._are_details_requested()
             await self._poll_limiter.acquire()
             try:
+                if replay.is_due:
+                    await replay.record(writer, self.is_current)
+                    continue
                 result = await self._poller.poll(self._open_api(), with_details=with_details)
             except GatewayError as error:
                 failed += 1
@@ -105,6 +114,8 @@ class PollRecorder:
             failed = 0
             await mirror.refresh()
             diff = result.to_diff()
+            if replay.is_waiting and not diff.is_waiting and replay.goes_on():
+                continue  # its stream tells more than this poll
             unchanged = 0 if diff.changes else unchanged + 1
             await writer.append(diff.provenance, diff.changes, ends=diff.ends)
             self.is_current.set()

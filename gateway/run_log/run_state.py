@@ -50,6 +50,11 @@ class RunState:
         return self.run is not None and is_terminal(self.run.status)
 
     @property
+    def has_output(self) -> bool:
+        """Whether a step or a message of the run is known."""
+        return bool(self._steps or self._messages)
+
+    @property
     def is_fully_streamed(self) -> bool:
         """Whether the run waits for its caller and all that it did until then came from streams."""
         waits = self.run is not None and self.run.status == "requires_action"

@@ -5,103 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum, auto
-
-import msgspec
+from collections.abc import Awaitable, Callable
 
 from gateway.run_log.follow_session import FollowSession
-from gateway.run_log.log_writer import LogWriter, LogWriterFactory
+from gateway.run_log.log_writer import LogWriterFactory
 from gateway.run_log.run_state import RunState
 from gateway.run_log.store.event_log import LeaseLostError
-from gateway.run_log.stream_diff import diff_stream_event, first_snapshot
+from gateway.run_log.streamed_run import StreamedRunWriter, StreamOutcome
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-from schema.contract.run_events import Change, FaultChange, Provenance, SnapshotChange, StatusChange
 from schema.contract.run_streams import RunStream, StreamEvent
-from schema.contract.statuses import is_terminal
-from schema.contract.wire import MessageObject, RunObject, RunStepObject, ThreadObject
+from schema.contract.wire import RunObject, ThreadObject
 
 _logger = logging.getLogger(__name__)
 
-STREAM_INTERRUPTED = "STREAM_INTERRUPTED"
 _MAX_EARLY_EVENTS = 1_000
-
-
-class _Outcome(Enum):
-    """The state of a recording after some events of the stream."""
-
-    CONTINUES = auto()
-    WAITS_FOR_CALLER = auto()
-    ENDED = auto()
-    INTERRUPTED = auto()
-    UNSETTLED = auto()
-    """The run is over, but the stream left events out: they are polled before the end is shown."""
-
-
-class _StreamedRun:
-    """The state of a run as its stream reports it, ahead of the log."""
-
-    def __init__(self, state: RunState) -> None:
-        self.has_gaps = False
-        """Whether some steps or messages of the run are missing from the stream and the log."""
-        self.state = state
-        self.pending_changes: list[Change] = []
-        self.pending_positions: list[str | None] = []
-        """For each pending change, the place in the stream behind it: only the last change of an event has one."""
-        self._held_end: StatusChange | None = None
-
-    @property
-    def held_end(self) -> StatusChange | None:
-        """The terminal status that came before all that leads to it, and is held back until then."""
-        return self._held_end
-
-    def start_from(self, snapshot: SnapshotChange) -> None:
-        """Start with the first snapshot of a run that was not known."""
-        self._add_change(snapshot)
-
-    def apply_event(self, event: StreamEvent) -> _Outcome:
-        """Apply one event and add its changes to `pending_changes`."""
-        self.has_gaps = self.has_gaps or event.decode_error is not None
-        pending_before = len(self.pending_changes)
-        outcome = self._apply_changes(event)
-        if len(self.pending_changes) > pending_before:
-            self.pending_positions[-1] = event.position
-        return outcome
-
-    def _apply_changes(self, event: StreamEvent) -> _Outcome:
-        for change in diff_stream_event(self.state, event):
-            if isinstance(change, StatusChange) and is_terminal(change.run.status):
-                self._held_end = self._held_end or change
-            else:
-                self._add_change(change)
-        if self._held_end is not None:
-            if self.state.has_all_output(self._held_end.run) and not self.has_gaps:
-                self._add_change(self._held_end)
-            elif self.has_gaps or event.is_done or event.error is not None:
-                return _Outcome.UNSETTLED
-        if self.state.is_over:
-            return _Outcome.ENDED
-        if event.error is not None:
-            return _Outcome.INTERRUPTED
-        if event.is_done:
-            self._add_change(FaultChange(STREAM_INTERRUPTED, "The run's stream ended before the run did."))
-            return _Outcome.INTERRUPTED
-        if isinstance(event.wire, RunObject) and self.state.run is not None and event.wire.id == self.state.run.id:
-            return _Outcome.WAITS_FOR_CALLER if event.wire.status == "requires_action" else _Outcome.CONTINUES
-        return _Outcome.CONTINUES
-
-    def _add_change(self, change: Change) -> None:
-        change = self.state.with_offset(change)
-        self.state.apply(change, Provenance.STREAMED)
-        self.pending_changes.append(change)
-        self.pending_positions.append(None)
-
-    def take_pending(self) -> tuple[list[Change], list[str | None]]:
-        """Return the pending changes with their places. They are pending no more."""
-        pending = self.pending_changes, self.pending_positions
-        self.pending_changes, self.pending_positions = [], []
-        return pending
 
 
 class StreamRecorder:
@@ -196,11 +114,12 @@ class StreamRecorder:
         try:
             if writer is not None and isinstance(run, RunObject):
                 await mirror.refresh()
-                streamed_run = _StreamedRun(mirror.state.copy() if isinstance(mirror.state, RunState) else RunState())
-                outcome = await self._write_first_events(writer, streamed_run, run, events, run_index)
+                state = mirror.state.copy() if isinstance(mirror.state, RunState) else RunState()
+                run_writer = StreamedRunWriter(writer, state)
+                outcome = await run_writer.write_first_events(run, events, run_index)
                 self._resolve_run(run)
-                while outcome is _Outcome.CONTINUES:
-                    outcome = await self._write_next_events(writer, streamed_run)
+                while outcome is StreamOutcome.CONTINUES:
+                    outcome = await self._write_next_events(run_writer)
         except LeaseLostError:
             pass  # another stream of the same run continues its log
         finally:
@@ -213,64 +132,16 @@ class StreamRecorder:
         if not self._first_run.done():
             self._first_run.set_result(run)
 
-    async def _write_first_events(
-        self,
-        writer: LogWriter,
-        streamed_run: _StreamedRun,
-        run: RunObject,
-        events: Sequence[StreamEvent],
-        run_index: int,
-    ) -> _Outcome:
-        """Write the events read so far. The log of an unknown run begins with its snapshot."""
-        # A run that already has output has gaps, unless all of that output came from streams.
-        has_output = any(isinstance(event.wire, (RunStepObject, MessageObject)) for event in events[:run_index])
-        streamed_run.has_gaps = (has_output or run.started_at is not None) and not streamed_run.state.is_fully_streamed
-        if streamed_run.state.has_begun:
-            return await self._write_events(writer, streamed_run, events)
-        if is_terminal(run.status):
-            return await self._write_finished_run(writer, first_snapshot(run, events))
-        streamed_run.start_from(first_snapshot(run, events[:run_index]))
-        return await self._write_events(writer, streamed_run, events[run_index:])
-
-    async def _write_finished_run(self, writer: LogWriter, snapshot: SnapshotChange) -> _Outcome:
-        """Write a run that was over in its first object."""
-        state = RunState()
-        state.apply(msgspec.structs.replace(snapshot, run=msgspec.structs.replace(snapshot.run, status="in_progress")))
-        if not state.has_all_output(snapshot.run):
-            return _Outcome.UNSETTLED
-        await writer.append(Provenance.STREAMED, [snapshot], ends=True)
-        return _Outcome.ENDED
-
-    async def _write_next_events(self, writer: LogWriter, streamed_run: _StreamedRun) -> _Outcome:
+    async def _write_next_events(self, run_writer: StreamedRunWriter) -> StreamOutcome:
         """Read and write the next events."""
         try:
             events = await self._stream.read_events()
         except GatewayError as error:
-            if streamed_run.held_end is None:
-                await writer.append(Provenance.STREAMED, [FaultChange(STREAM_INTERRUPTED, error.message)])
-                return _Outcome.INTERRUPTED
+            if not run_writer.holds_back_end:
+                await run_writer.write_interruption(error.message)
+                return StreamOutcome.INTERRUPTED
             events = []
-        return await self._write_events(writer, streamed_run, events or [StreamEvent(is_done=True)])
-
-    async def _write_events(
-        self, writer: LogWriter, streamed_run: _StreamedRun, events: Sequence[StreamEvent]
-    ) -> _Outcome:
-        outcome = _Outcome.CONTINUES
-        for event in events:
-            outcome = streamed_run.apply_event(event)
-            if outcome is not _Outcome.CONTINUES:
-                break
-        if outcome is _Outcome.UNSETTLED and streamed_run.held_end is not None:
-            await writer.announce_changes([streamed_run.held_end])
-        changes, positions = streamed_run.take_pending()
-        await writer.append(
-            Provenance.STREAMED,
-            changes,
-            ends=outcome is _Outcome.ENDED,
-            positions=positions,
-            baseline=streamed_run.state.baseline,
-        )
-        return outcome
+        return await run_writer.write_events(events or [StreamEvent(is_done=True)])
 
 
 def _invalid_stream(expected: str) -> GatewayError:

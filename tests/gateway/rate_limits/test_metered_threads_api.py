@@ -3,15 +3,18 @@
 import asyncio
 from collections import Counter
 
+import pytest
+
 from gateway.rate_limits.limit_kinds import LimitKind
-from gateway.rate_limits.metered_threads_api import MeteredThreadsApi
+from gateway.rate_limits.metered_threads_api import MeteredReplayApi, MeteredThreadsApi
 from schema.contract.cost import Cost
 from schema.contract.errors import GatewayError
 from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import RUNS, RunPageKey
 from schema.contract.paging import Window
-from schema.contract.ports import ThreadsApi
+from schema.contract.ports import RunReplay, ThreadsApi
 from schema.contract.rate_limits import RateLimitedError
+from schema.contract.run_streams import RunStream
 from schema.contract.wire import RunObject
 from tests.gateway.rate_limits.limit_world import ANN, LimitWorld
 from tests.support.fake_threads_api import FakeThreadsApi
@@ -52,3 +55,34 @@ async def test_without_limits_for_the_caller_the_port_is_as_it_was() -> None:
     assert await api.get(RUNS, [KEY]) == await inner.get(RUNS, [KEY])
     assert (api.cost, api.capabilities) == (inner.cost, inner.capabilities)
     assert isinstance(api.cost, Cost)
+
+
+class ReplayingApi(FakeThreadsApi):
+    """An upstream that has no stream to open, and says so at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[tuple[RunKey, str | None]] = []
+
+    async def open_stream(self, key: RunKey, after: str | None) -> RunStream | None:
+        self.opened.append((key, after))
+        return None
+
+
+async def test_a_stream_that_is_opened_counts_as_one_call_and_is_refused_once_none_is_left() -> None:
+    world, inner = LimitWorld(calls=1), ReplayingApi()
+    api = world.limits.meter(ANN, inner)
+    assert isinstance(api, RunReplay)
+    assert await api.open_stream(KEY, "resp_1:4") is None
+    assert inner.opened == [(KEY, "resp_1:4")]
+    assert (await world.state()).calls_remaining == 0
+    with pytest.raises(RateLimitedError):
+        await api.open_stream(KEY, None)
+    assert len(inner.opened) == 1
+
+
+async def test_a_port_without_streams_to_open_gets_none_by_being_metered() -> None:
+    world = LimitWorld(calls=1)
+    assert not isinstance(metered(world)[0], RunReplay)
+    unmetered = MeteredReplayApi(ReplayingApi(), lambda: None)
+    assert await unmetered.open_stream(KEY, None) is None

@@ -66,8 +66,7 @@ async def test_the_log_knows_the_place_in_the_stream_behind_each_event_that_is_i
     await world.process().hub.record_stream(SCOPE, ScriptedStream(*batches))
     await settle()
     entries = (await world.log.read(LogName(SCOPE, RUN))).entries
-    # The first snapshot stands for the run as its stream names it, and `done` changes nothing.
-    assert [entry.position for entry in entries] == [None, *map(str, range(1, len(events) - 1))]
+    assert [entry.position for entry in entries] == [str(number) for number in range(len(events) - 1)]
 
 
 async def test_of_several_changes_of_one_event_the_last_has_its_place(world: World) -> None:
