@@ -21,6 +21,20 @@ _STRAWBERRY = "strawberry-definition"
 _DIRECT = "direct-call"
 _LOADING_FIELDS = "loading-fields"
 _INFO = "info"
+KEYED_CALL = "keyed_call"
+"""The attribute of a field's function that holds its two halves."""
+
+
+class KeyedCall(NamedTuple):
+    """The two halves of a field's function, whose value depends on no more of the parent than a key.
+
+    Within an operation and a position, equal keys have the same value.
+    """
+
+    find: Callable[[Any], Any]
+    """Finds the key in the parent. It is hashable, or None if the value is null."""
+    follow: Callable[[Any, Any], Any]
+    """Returns the value of a key, or a `Deferred` of it. Takes `info` and the key."""
 
 
 class DirectCall(NamedTuple):
@@ -32,6 +46,8 @@ class DirectCall(NamedTuple):
     """The Python names of the arguments, by their GraphQL names."""
     is_plain: bool
     """Whether the parent is its only argument, and it returns its value without a wait."""
+    keyed: KeyedCall | None = None
+    """The same in two halves, if its value depends on a key alone."""
 
 
 def enable_direct_calls(schema: GraphQLSchema, convert: ConvertArgument | None = None) -> None:
@@ -111,7 +127,7 @@ def _direct_call_from_resolver(
         types = {one.python_name: one.type for one in resolver.arguments if one.python_name in converted}
         function = _converting(function, types, convert)
     is_plain = not (wants_info or by_name or resolver.is_async)
-    return DirectCall(function, wants_info, by_name, is_plain)
+    return DirectCall(function, wants_info, by_name, is_plain, getattr(function, KEYED_CALL, None))
 
 
 def _converting(function: Function, types: Mapping[str, Any], convert: ConvertArgument) -> Function:

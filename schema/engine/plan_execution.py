@@ -83,13 +83,13 @@ class PlanExecution:
         "_paused_lists",
         "_postponed",
         "_timer",
-        "arguments",
         "executor",
         "has_failed",
         "max_answer_bytes",
         "object_count",
         "pending",
         "plans",
+        "positions",
         "structure_bytes",
         "tasks",
         "text_bytes",
@@ -100,8 +100,8 @@ class PlanExecution:
         """Execute for one operation, into at most `max_answer_bytes`. `plans` holds the plans of its document."""
         self.executor = executor
         self.plans = plans
-        self.arguments: dict[object, dict[str, Any]] = {}
-        """The keyword arguments of the called functions, by field position."""
+        self.positions: dict[object, Any] = {}
+        """What the fields of this execution know at their positions: their arguments, or what they share."""
         self.structure_bytes = 0
         """The counted bytes of complete objects and lists without their texts: a measure of the work, too."""
         self.object_count = 0

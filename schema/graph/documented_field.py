@@ -15,6 +15,7 @@ from graphql import GraphQLField
 from strawberry.types.field import StrawberryField
 
 from schema.engine.context import Info
+from schema.engine.direct_calls import KEYED_CALL, KeyedCall
 
 
 def documented_field(resolver: Callable[..., Any], load: Any = None) -> Any:
@@ -43,19 +44,27 @@ def documented_mutation(resolver: Callable[..., Any], load: Any = None) -> Any:
 
 
 def loading_field(
-    load: Any, describe: Callable[..., Any], resolve: Callable[..., Any], *, first_argument: int = 1
+    load: Any,
+    describe: Callable[..., Any],
+    resolve: Callable[..., Any],
+    *,
+    first_argument: int = 1,
+    keyed: KeyedCall | None = None,
 ) -> Any:
     """Make a GraphQL field of two functions: `describe` says what to load, and `resolve` loads it.
 
-    The field has the name, the docstring and the type of `describe`, and its parameters from `first_argument` on as
-    arguments. `resolve` takes the parent, `info` and the arguments. `find_load` returns `load`.
+    `keyed` are the two halves of `resolve`, if the value depends on a key alone. The field has the name, the docstring
+    and the type of `describe`, and its parameters from `first_argument` on as arguments. `resolve` takes the parent,
+    `info` and the arguments. `find_load` returns `load`.
     """
     signature = inspect.signature(describe)
     parameters = list(signature.parameters.values())
     info = inspect.Parameter("info", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Info)
     resolver = functools.update_wrapper(resolve, describe)
     arguments = parameters[first_argument:]
-    vars(resolver).update(__signature__=signature.replace(parameters=[parameters[0], info, *arguments]))
+    vars(resolver).update(
+        __signature__=signature.replace(parameters=[parameters[0], info, *arguments]), **{KEYED_CALL: keyed}
+    )
     return documented_field(resolver, load)
 
 

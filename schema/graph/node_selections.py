@@ -43,7 +43,7 @@ class NodeSelection(NamedTuple):
 
 def find_node_selection(info: Info, node_type: type[LoadedNode], nodes: Sequence[FieldNode]) -> NodeSelection:
     """Return the selection on a node below some fields. It is read once for each place of a document."""
-    place = (node_type, *map(id, nodes))
+    place = (node_type, id(nodes[0])) if len(nodes) == 1 else (node_type, *map(id, nodes))
     selection: NodeSelection | None = info.context.position_plans.get(place)
     if selection is None:
         selection = info.context.position_plans[place] = _readfind_node_selection(info, node_type, nodes)
