@@ -1,7 +1,8 @@
 """The response cache: responses of whole queries, each valid as long as its reads would give the same results.
 
 The data of a query is a function of its response key and of the results of its reads. So a response is valid as long as
-each read would return the very same object: its entry is in memory, fresh, and current.
+all entries that it was made of are fresh and current, and memory holds no other entry for one of its reads. An entry
+that memory evicted may be missing: a long response takes less memory than its entries, and stays longer.
 
 A response belongs to its caller. Its reads may lie in several scopes: the entries of a thread belong to its owner.
 """
@@ -72,7 +73,7 @@ class ResponseReads:
     """The recorded reads of a response in one scope, and the versions of all their tags.
 
     A recorded read refers to its entry weakly, so it keeps no entry in memory. An entry that memory evicted is another
-    one when it is read again.
+    one once it is read again.
     """
 
     scope: str
@@ -206,13 +207,13 @@ class ResponseCache:
         return ResponseReads(recorded.scope, tuple(reads), versions)
 
     async def _is_valid(self, response: CachedResponse, deadline: float) -> bool:
-        """Check all recorded reads as reads would: first the entries in memory, then all versions of each scope."""
+        """Check all recorded reads: first the entries that memory holds, then all versions of each scope."""
         if not response.is_fresh(self._now_seconds()):
             return False
         for part in response.parts:
             for key, cache_key, entry_ref in part.reads:
                 entry = self._memory.find_entry(part.scope, key, cache_key)
-                if entry is None or entry is not entry_ref():
+                if entry is not None and entry is not entry_ref():
                     return False
         versioned = [part for part in response.parts if part.versions]  # the others depend on nothing that changes
         if len(versioned) == 1:

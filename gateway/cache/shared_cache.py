@@ -19,8 +19,8 @@ from gateway.cache.version_store import LocalVersionStore, VersionStore
 from gateway.config import DEFAULTS
 from gateway.telemetry.metrics import GatewayMetrics
 
-_RESPONSE_MEMORY_DIVISOR = 8
-"""The response cache gets one part in so many of the memory."""
+_RESPONSE_MEMORY_DIVISOR = 4
+"""The response cache gets one part in so many of the memory. What it holds needs no call and no execution."""
 
 
 @dataclass(frozen=True, slots=True)

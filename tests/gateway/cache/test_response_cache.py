@@ -142,13 +142,32 @@ async def test_a_response_with_a_stale_result_is_not_stored() -> None:
         assert len(shared.responses) == 0
 
 
-async def test_a_response_with_an_evicted_entry_is_not_valid() -> None:
+async def test_a_response_outlives_the_eviction_of_its_entries_until_one_is_read_again() -> None:
     upstream = Upstream()
     async with processes(1, None) as (shared,):
         for key in STEADY:
             await store(upstream, shared, *STEADY)
             shared.memory.remove_entry("ann", to_cache_key(key))
+            assert await find(upstream, shared) == DATA
+            await read(cached(upstream, shared), key)
             assert await find(upstream, shared) is None
+
+
+async def test_a_response_whose_entries_were_evicted_ends_with_them_and_with_a_write() -> None:
+    upstream, clock = Upstream(), Clock()
+    async with processes(1, None, clock) as (shared,):
+        await store(upstream, shared, *STEADY)
+        for key in STEADY:
+            shared.memory.remove_entry("ann", to_cache_key(key))
+        clock.now += 59
+        assert await find(upstream, shared) == DATA
+        clock.now += 1
+        assert await find(upstream, shared) is None
+        await store(upstream, shared, *STEADY)
+        for key in STEADY:
+            shared.memory.remove_entry("ann", to_cache_key(key))
+        await update(upstream, shared)
+        assert await find(upstream, shared) is None
 
 
 async def test_a_newer_result_of_another_operation_invalidates_a_response() -> None:
@@ -183,6 +202,7 @@ async def test_equal_keys_of_two_types_are_recorded_separately() -> None:
             assert await api.find_response(KEY) == DATA
             assert api.cost.cache_hits == 2
             shared.memory.remove_entry("ann", to_cache_key(other))
+            await read(cached(upstream, shared), other)
             assert await find(upstream, shared) is None
 
 
@@ -286,7 +306,7 @@ async def test_one_look_up_checks_all_recorded_reads(valkey: Valkey) -> None:
     assert not {"cmdstat_set", "cmdstat_get", "cmdstat_eval"} & set(stats)
 
 
-async def test_an_expired_or_evicted_entry_needs_no_look_up(valkey: Valkey) -> None:
+async def test_an_expired_or_newer_entry_needs_no_look_up(valkey: Valkey) -> None:
     upstream, clock = Upstream(), Clock()
     async with processes(1, valkey.url, clock) as (shared,):
         await store(upstream, shared, *STEADY)
@@ -296,6 +316,7 @@ async def test_an_expired_or_evicted_entry_needs_no_look_up(valkey: Valkey) -> N
         assert "cmdstat_mget" not in valkey.command("INFO", "commandstats")
         await store(upstream, shared, ENDED)
         shared.memory.remove_entry("ann", to_cache_key(ENDED))
+        await read(cached(upstream, shared), ENDED)
         valkey.command("CONFIG", "RESETSTAT")
         assert await find(upstream, shared) is None
         assert "cmdstat_mget" not in valkey.command("INFO", "commandstats")
@@ -307,8 +328,8 @@ async def test_responses_take_no_more_than_their_share_of_the_memory() -> None:
         for number in range(20):
             api = cached(upstream, shared)
             await read(api, THREAD)
-            api.store_response(response_key(variables=b"%d" % number), b"x" * 3_000)
-            assert shared.responses.size_bytes <= 50_000
+            api.store_response(response_key(variables=b"%d" % number), b"x" * 6_000)
+            assert shared.responses.size_bytes <= 100_000
             assert shared.responses.size_bytes + shared.memory.size_bytes <= 400_000
         assert 1 < len(shared.responses) < 20
         last = response_key(variables=b"19")

@@ -82,10 +82,12 @@ async def test_the_same_write_in_another_scope_leaves_it_valid(shared: SharedCac
 
 
 @pytest.mark.parametrize(("scope", "key"), [(OWNER, THREAD), (GATEWAY, ASSISTANT)])
-async def test_an_entry_that_either_scope_lost_invalidates_it(shared: SharedCache, scope: str, key: Key) -> None:
-    await store(Upstream(), shared)
+async def test_an_entry_that_either_scope_read_again_invalidates_it(shared: SharedCache, scope: str, key: Key) -> None:
+    upstream = Upstream()
+    await store(upstream, shared)
     async with not_found_afterwards(shared):
         shared.memory.remove_entry(scope, to_cache_key(key))
+        await read(cached(upstream, shared, scope), key)
 
 
 async def test_it_tells_the_scopes_of_its_threads_without_a_look_up(valkey: Valkey) -> None:
