@@ -9,12 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from email.message import Message
+from functools import lru_cache
 from typing import NamedTuple
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 JSON = "application/json"
 HTML = "text/html"
 EVENT_STREAM = "text/event-stream"
+
+MAX_REMEMBERED_LENGTH = 200
+"""The longest header of which the decision is remembered. Those of browsers and clients are shorter."""
+
+_MAX_REMEMBERED = 256
 
 _QUALITY = re.compile(r"(0(\.\d{0,3})?|1(\.0{0,3})?)\Z")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -48,6 +54,10 @@ def choose_response_type(accept: str | None, *, html: bool = False) -> str | Non
     """
     if accept is None or not accept.strip():
         return JSON
+    return (_choose if len(accept) > MAX_REMEMBERED_LENGTH else _choose_again)(accept, html=html)
+
+
+def _choose(accept: str, *, html: bool) -> str | None:
     ranges = list(_parse_accept(accept))
     offers = [JSON, GRAPHQL_RESPONSE, *([HTML] if html else [])]
     if _accepts_exactly(ranges, EVENT_STREAM):
@@ -65,13 +75,21 @@ def choose_response_type(accept: str | None, *, html: bool = False) -> str | Non
     return min(ranked)[-1] if ranked else None
 
 
+_choose_again = lru_cache(_MAX_REMEMBERED)(_choose)
+
+
 def accepts_event_stream(accept: str | None) -> bool:
     """Tell whether the header names an event stream as acceptable."""
-    return _accepts_exactly(_parse_accept(accept or ""), EVENT_STREAM)
+    # Nothing but this word matches exactly.
+    if accept is None or "event-stream" not in accept.lower():
+        return False
+    return _accepts_exactly(_parse_accept(accept), EVENT_STREAM)
 
 
 def content_type_fault(content_type: str | None) -> str | None:
     """Say why a request body of this `Content-Type` is refused. Returns None for JSON in UTF-8."""
+    if content_type == JSON:  # the usual case, without a parser
+        return None
     if content_type is None:
         return f"expected Content-Type: {JSON}, got none"
     media_type, parameters = _parse_media_type(content_type)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
+_USUAL_HOST = re.compile(r"(?:localhost|127\.0\.0\.1)(?::[0-9]{1,4})?\Z")
+"""What nearly all clients on this machine send. All else is parsed."""
+
 
 def is_loopback_address(address: str | None) -> bool:
     """Tell whether a socket's address can only belong to this machine."""
+    if address == "127.0.0.1":  # the usual case, without a parser
+        return True
     try:
         ip = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -21,6 +27,8 @@ def is_loopback_address(address: str | None) -> bool:
 
 def is_loopback_host(host: str) -> bool:
     """Tell whether a `Host` header names this machine. The DNS name of another site that is rebound to it does not."""
+    if _USUAL_HOST.match(host):
+        return True
     try:
         parts = urlsplit(f"//{host}")
         _ = parts.port

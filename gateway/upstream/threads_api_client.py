@@ -1,6 +1,5 @@
 """The upstream client: one connection pool for all principals, and one bound port for each operation."""
 
-import copy
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -91,8 +90,8 @@ class BoundThreadsApi:
 
     def with_recorder(self, record_stream: StreamConsumer) -> "BoundThreadsApi":
         """Return a port with another recorder. Both count in one cost, and wait for the slots of one operation."""
-        port = copy.copy(self)
-        port._record_stream = record_stream
+        port = BoundThreadsApi.__new__(BoundThreadsApi)
+        port.__dict__.update(self.__dict__, _record_stream=record_stream)
         return port
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:

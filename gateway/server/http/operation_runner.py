@@ -245,9 +245,11 @@ class OperationRunner:
         record: OperationRecord | None,
     ) -> ExecutionResult:
         api, report_cost = self._contexts.bind_api(principal), report_cost or self._always_report_cost
+        if self._caller_limits is None:
+            return await self._execute_over(api, principal, None, parsed, allowed, report_cost, record)
         async with self._count_operation(principal, api.cost) as reservation:
             result = await self._execute_over(api, principal, reservation, parsed, allowed, report_cost, record)
-        if self._caller_limits is not None and report_cost and result.extensions:
+        if report_cost and result.extensions:
             result.extensions["cost"] |= await self._caller_limits.report(principal)
         return result
 

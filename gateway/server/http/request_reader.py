@@ -99,6 +99,8 @@ async def _read_bytes(request: web.Request, limits: RequestLimits, held: HeldReq
     max_bytes = limits.max_body_bytes
     if (request.content_length or 0) > max_bytes:
         raise body_size_refusal(max_bytes)
+    if request.content.is_eof():
+        return _whole_body(request.content.read_nowait(), max_bytes, held)
     body = bytearray()
     try:
         async with asyncio.timeout(limits.body_timeout_seconds):
@@ -113,5 +115,12 @@ async def _read_bytes(request: web.Request, limits: RequestLimits, held: HeldReq
     except TimeoutError:
         message = f"Expected the whole body within {limits.body_timeout_seconds:g} s, got {len(body)} bytes of it."
         raise input_refusal(408, message, ("Connection", "close")) from None
+    return _whole_body(bytes(body), max_bytes, held)
+
+
+def _whole_body(body: bytes, max_bytes: int, held: HeldRequest) -> bytes:
+    """Hold a body that has arrived."""
+    if len(body) > max_bytes:
+        raise body_size_refusal(max_bytes)
     held.hold_complete(len(body))
-    return bytes(body)
+    return body

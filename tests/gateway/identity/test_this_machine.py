@@ -7,7 +7,11 @@ def test_addresses_and_names_of_this_machine() -> None:
     assert is_loopback_address("127.0.0.1")
     assert not is_loopback_address("10.0.0.1")
     assert not is_loopback_address(None)
-    assert is_loopback_host("[::1]")
+    assert is_loopback_address("::ffff:127.0.0.1")
+    for host in ("[::1]", "localhost", "127.0.0.1:80", "localhost:65535", "LOCALHOST:1"):
+        assert is_loopback_host(host), host
+    for host in ("localhost:65536", "localhost:x", "127.0.0.1:1:1", "127.0.0.10", "localhost:٣", "localhost:80\n"):
+        assert not is_loopback_host(host), host
     assert not is_loopback_host("0")
 
 

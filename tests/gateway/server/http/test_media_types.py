@@ -7,6 +7,7 @@ from gateway.media_types import (
     GRAPHQL_RESPONSE,
     HTML,
     JSON,
+    MAX_REMEMBERED_LENGTH,
     accepts_event_stream,
     choose_response_type,
     content_type_fault,
@@ -58,6 +59,10 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,imag
 )
 def test_the_response_type_follows_the_accept_header(accept: str | None, chosen: str | None) -> None:
     assert choose_response_type(accept) == chosen
+    assert choose_response_type(accept) == chosen, "not the same when it is remembered"
+    if accept is not None and accept.strip():
+        long_accept = f"{accept}, text/csv;note={'x' * MAX_REMEMBERED_LENGTH}"
+        assert choose_response_type(long_accept) == chosen, "not the same when it is too long to be remembered"
 
 
 @pytest.mark.parametrize(
