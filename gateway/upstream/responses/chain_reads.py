@@ -50,6 +50,7 @@ class ChainReads:
     def __init__(self, upstream: BoundUpstream, *, wait_seconds: float) -> None:
         self._upstream = upstream
         self._wait_seconds = wait_seconds
+        self._waiting: dict[RunKey, LoadedChain] = {}  # the latest alone
 
     async def get_runs(self, keys: Sequence[RunKey]) -> Results[RunObject]:
         """Get runs. Those that have ended are kept, and cost a call only where the thread was not shown before."""
@@ -112,6 +113,11 @@ class ChainReads:
         except GatewayError as error:
             return dict.fromkeys(keys, error)
         return await self._load(keys, records)
+
+    async def load_to_answer(self, key: RunKey) -> LoadedChain | GatewayError:
+        """Load a run that is about to be answered. The one that this operation has just read to check it is used."""
+        waiting = self._waiting.pop(key, None)
+        return (await self.load([key]))[key] if waiting is None else waiting
 
     async def load_unsettled(self, thread_id: str) -> list[LoadedChain]:
         """Load those newest runs of a thread whose messages are not kept yet. One that cannot be read is left out."""
@@ -187,6 +193,8 @@ class ChainReads:
         self._upstream.prove(chain.thread_id)
         chain = await self._find_lost(chain)
         await self.settle(chain)
+        if chain.run.status == "requires_action":
+            self._waiting = {RunKey(chain.thread_id, chain.run_id): chain}
         return chain
 
     async def _find_lost(self, chain: LoadedChain) -> LoadedChain:

@@ -91,7 +91,9 @@ class ChainWrites:
         self, key: RunKey, body: ToolOutputsBody | ToolApprovalsBody, record: StreamConsumer | None
     ) -> RunObject:
         """Submit the answers to all that a run waits for, which continue its chain."""
-        chain = await self._load(key)
+        chain = await self._reads.load_to_answer(key)
+        if isinstance(chain, GatewayError):
+            raise chain
         if chain.run.status != "requires_action":
             message = f'Runs in status "{chain.run.status}" do not accept tool outputs.'
             raise GatewayError(ErrorCode.WRONG_STATE, message)
