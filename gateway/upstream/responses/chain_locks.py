@@ -69,9 +69,12 @@ class ChainLocks:
         key = RunKey(thread_id, run_id)
         chain = (await self._reads.load([key]))[key]
         if isinstance(chain, GatewayError):
-            if chain.code is ErrorCode.NOT_FOUND:  # servers forget responses after a while
-                return
-            raise chain
+            refusal = await self._upstream.check_reachable(thread_id) if chain.code is ErrorCode.NOT_FOUND else chain
+            if refusal is not None:
+                raise refusal
+            # Servers forget responses after a while. Nobody can find the end of such a run.
+            await self.release(thread_id, run_id)
+            return
         if not is_terminal(chain.run.status):
             raise await self._active_run_error(thread_id, run_id)
 

@@ -131,6 +131,19 @@ class ChainReads:
         loaded = await self._load(list(records), records)
         return [chain for chain in loaded.values() if isinstance(chain, LoadedChain)]
 
+    async def load_newest(self, thread_id: str) -> LoadedChain | None:
+        """Load the newest run of a thread that was started through the gateway. None if it cannot be read.
+
+        Raises:
+            GatewayError: The ledger does not answer.
+        """
+        page = await self._upstream.kept.chains.list_chains(thread_id, Window(1, "desc"))
+        if page is None or not page.data:
+            return None
+        key = RunKey(thread_id, page.data[0].run_id)
+        chain = (await self.load([key]))[key]
+        return None if isinstance(chain, GatewayError) else chain
+
     async def settle(self, chain: LoadedChain) -> None:
         """Write back what a run's responses say. A ledger that does not answer hears of it at the next read."""
         record, run, kept = chain.record, chain.run, self._upstream.kept

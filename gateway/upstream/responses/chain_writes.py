@@ -163,9 +163,31 @@ class ChainWrites:
     async def _start(
         self, thread_id: str, request: Mapping[str, Any], assistant_id: str, record: StreamConsumer | None
     ) -> RunObject:
+        """Start a run. If the upstream refuses it for an open call of the run before, that is answered first."""
+        try:
+            return await self._start_once(thread_id, request, assistant_id, record)
+        except GatewayError as error:
+            if error.code is not ErrorCode.WRONG_STATE or not await self._close_newest(thread_id):
+                raise
+        return await self._start_once(thread_id, request, assistant_id, record)
+
+    async def _start_once(
+        self, thread_id: str, request: Mapping[str, Any], assistant_id: str, record: StreamConsumer | None
+    ) -> RunObject:
         holder = await self._locks.begin(thread_id)
         start = ResponseStart(thread_id, request, assistant_id, holder)
         return await self._send(start, record, lambda: self._locks.release(thread_id, holder))
+
+    async def _close_newest(self, thread_id: str) -> bool:
+        """Answer what the newest run of a thread has left open, if it has ended. Returns whether there was any.
+
+        It was cut off while it asked, or cancelled past the gateway.
+        """
+        chain = await self._reads.load_newest(thread_id)
+        if chain is None or not is_terminal(chain.run.status) or not chain.open_items:
+            return False
+        await answer_open_calls(self._upstream, chain)
+        return True
 
     async def _send(
         self, start: ResponseStart, record: StreamConsumer | None, give_back: Callable[[], Awaitable[None]]
