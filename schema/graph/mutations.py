@@ -173,7 +173,7 @@ class Mutation:
 
     @documented_mutation
     async def create_thread_and_run(self, info: Info, input: CreateThreadAndRunInput) -> CreateThreadAndRunPayload:
-        """Create a thread and start a run on it, in one upstream call."""
+        """Create a thread and start a run on it, both or neither."""
 
         async def write(api: ThreadsApi) -> Fields:
             body = build_body(ThreadAndRunBody, input, assistant_id=_assistant_id(input.assistant_id))

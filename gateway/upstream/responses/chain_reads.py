@@ -157,8 +157,11 @@ class ChainReads:
                 await kept.locks.release(chain.thread_id, run.id)
             elif run.status == "requires_action":
                 await self._add_items(chain)
-                await kept.chains.record_status(run.id, run.status, time.time())
-                await kept.locks.acquire(chain.thread_id, run.id, self._wait_seconds)
+                # It may have been answered since the responses were read.
+                now = (await kept.chains.find_chains([run.id])).get(run.id)
+                if now is not None and now.response_ids == record.response_ids:
+                    await kept.chains.record_status(run.id, run.status, time.time())
+                    await kept.locks.acquire(chain.thread_id, run.id, self._wait_seconds)
             else:
                 await kept.chains.record_status(run.id, run.status)
 

@@ -147,7 +147,7 @@ class MessageReads:
         if written:
             for chain in await self._chains.load_unsettled(thread_id):
                 new |= {item_id: record for item_id, record in chain.item_records().items() if item_id in written}
-        new |= _estimate_times(items, {**known, **new}, time.time())
+        new |= estimate_times(items, {**known, **new}, time.time())
         if new:
             # Whoever sees it next will say another time, and no more.
             with contextlib.suppress(GatewayError):
@@ -155,12 +155,12 @@ class MessageReads:
         return {**known, **new}
 
 
-def _estimate_times(
+def estimate_times(
     items: Sequence[ListedItemObject], known: Mapping[str, ItemRecord], now_seconds: float
 ) -> dict[str, ItemRecord]:
-    """Return the records of unknown items, oldest first: the item's own time or that in its id, else now.
+    """Return records for unknown items, oldest first: with the item's own time or that in its id, else with now.
 
-    None is later than the items behind it.
+    No item is later than those behind it.
     """
     estimated: dict[str, ItemRecord] = {}
     latest = int(now_seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.bound_calls import BindablePool
@@ -170,7 +170,7 @@ class BoundResponsesApi:
         return port
 
     async def get(self, kind: Kind[NodeKeyT, ObjectT, Any], keys: Sequence[NodeKeyT]) -> Results[ObjectT]:
-        get_each: Any = self._gets[kind]
+        get_each: Any = _GETS[kind](self)
         if kind is not MESSAGES:
             results: Results[ObjectT] = await get_each(keys)
             return results
@@ -184,7 +184,7 @@ class BoundResponsesApi:
         *,
         on_result: OnResult[PageKeyT, Page[ObjectT]] | None = None,
     ) -> Results[Page[ObjectT]]:
-        list_pages: Any = self._lists[kind]
+        list_pages: Any = _LISTS[kind](self)
         results: Results[Page[ObjectT]] = await list_pages(keys, on_result)
         return results
 
@@ -212,28 +212,6 @@ class BoundResponsesApi:
         """
         await self._chain_writes.close_chain(run_id, status)
 
-    @property
-    def _gets(self) -> Mapping[AnyKind, Callable[[Any], Awaitable[Results[Any]]]]:
-        return {
-            THREADS: self._get_threads,
-            MESSAGES: self._messages.get_messages,
-            RUNS: self._chains.get_runs,
-            RUN_STEPS: self._chains.get_steps,
-            ASSISTANTS: self._assistants.get,
-            MESSAGE_FILES: partial(self._refuse_reads, "getMessageFile"),
-            FILES: partial(self._upstream.calls.read_all, GETS[FILES]),
-        }
-
-    @property
-    def _lists(self) -> Mapping[AnyKind, Callable[[Any, Any], Awaitable[Results[Any]]]]:
-        return {
-            MESSAGES: self._messages.list_messages,
-            RUNS: self._chains.list_runs,
-            RUN_STEPS: self._chains.list_steps,
-            ASSISTANTS: self._assistants.list,
-            MESSAGE_FILES: partial(self._refuse_reads, "listMessageFiles"),
-        }
-
     async def _get_threads(self, keys: Sequence[ThreadKey]) -> Results[ThreadObject]:
         results = await self._upstream.calls.read_all(GET_CONVERSATION, keys)
         for key, result in zip(keys, results, strict=True):
@@ -254,29 +232,41 @@ class BoundResponsesApi:
         """Send a write. Raises a `GatewayError` if it fails."""
         if operation in _MISSING_WRITES:
             raise self._unsupported(_MISSING_WRITES[operation])
-        return await self._senders[operation](key, body)
+        return await _SENDERS[operation](self, key, body)
 
-    @property
-    def _senders(self) -> Mapping[AnyWrite, Callable[[Any, Any], Awaitable[Any]]]:
-        threads, chains, assistants, record = (
-            self._thread_writes,
-            self._chain_writes,
-            self._assistants,
-            self._record_stream,
-        )
-        return {
-            writes.CREATE_THREAD: lambda _, body: threads.create_thread(body),
-            writes.UPDATE_THREAD: threads.update_thread,
-            writes.DELETE_THREAD: lambda key, _: threads.delete_thread(key),
-            writes.CREATE_MESSAGE: threads.create_message,
-            writes.DELETE_MESSAGE: lambda key, _: threads.delete_message(key),
-            writes.CREATE_RUN: lambda key, body: chains.create_run(key, body, record),
-            writes.CREATE_THREAD_AND_RUN: lambda _, body: chains.create_thread_and_run(body, record),
-            writes.CANCEL_RUN: lambda key, _: chains.cancel(key),
-            writes.SUBMIT_TOOL_OUTPUTS: lambda key, body: chains.submit(key, body, record),
-            writes.SUBMIT_TOOL_APPROVALS: lambda key, body: chains.submit(key, body, record),
-            writes.CREATE_ASSISTANT: lambda _, body: assistants.create(body),
-            writes.UPDATE_ASSISTANT: assistants.update,
-            writes.DELETE_ASSISTANT: lambda key, _: assistants.delete(key),
-            writes.DELETE_FILE: lambda key, _: self._upstream.calls.send_write(WRITES[writes.DELETE_FILE], key, None),
-        }
+
+_Api: TypeAlias = BoundResponsesApi
+_GETS: Mapping[AnyKind, Callable[[_Api], Callable[[Any], Awaitable[Results[Any]]]]] = {
+    THREADS: lambda api: api._get_threads,
+    MESSAGES: lambda api: api._messages.get_messages,
+    RUNS: lambda api: api._chains.get_runs,
+    RUN_STEPS: lambda api: api._chains.get_steps,
+    ASSISTANTS: lambda api: api._assistants.get,
+    MESSAGE_FILES: lambda api: partial(api._refuse_reads, "getMessageFile"),
+    FILES: lambda api: partial(api._upstream.calls.read_all, GETS[FILES]),
+}
+_LISTS: Mapping[AnyKind, Callable[[_Api], Callable[[Any, Any], Awaitable[Results[Any]]]]] = {
+    MESSAGES: lambda api: api._messages.list_messages,
+    RUNS: lambda api: api._chains.list_runs,
+    RUN_STEPS: lambda api: api._chains.list_steps,
+    ASSISTANTS: lambda api: api._assistants.list,
+    MESSAGE_FILES: lambda api: partial(api._refuse_reads, "listMessageFiles"),
+}
+_SENDERS: Mapping[AnyWrite, Callable[[_Api, Any, Any], Awaitable[Any]]] = {
+    writes.CREATE_THREAD: lambda api, _, body: api._thread_writes.create_thread(body),
+    writes.UPDATE_THREAD: lambda api, key, body: api._thread_writes.update_thread(key, body),
+    writes.DELETE_THREAD: lambda api, key, _: api._thread_writes.delete_thread(key),
+    writes.CREATE_MESSAGE: lambda api, key, body: api._thread_writes.create_message(key, body),
+    writes.DELETE_MESSAGE: lambda api, key, _: api._thread_writes.delete_message(key),
+    writes.CREATE_RUN: lambda api, key, body: api._chain_writes.create_run(key, body, api._record_stream),
+    writes.CREATE_THREAD_AND_RUN: lambda api, _, body: api._chain_writes.create_thread_and_run(
+        body, api._record_stream
+    ),
+    writes.CANCEL_RUN: lambda api, key, _: api._chain_writes.cancel(key),
+    writes.SUBMIT_TOOL_OUTPUTS: lambda api, key, body: api._chain_writes.submit(key, body, api._record_stream),
+    writes.SUBMIT_TOOL_APPROVALS: lambda api, key, body: api._chain_writes.submit(key, body, api._record_stream),
+    writes.CREATE_ASSISTANT: lambda api, _, body: api._assistants.create(body),
+    writes.UPDATE_ASSISTANT: lambda api, key, body: api._assistants.update(key, body),
+    writes.DELETE_ASSISTANT: lambda api, key, _: api._assistants.delete(key),
+    writes.DELETE_FILE: lambda api, key, _: api._upstream.calls.send_write(WRITES[writes.DELETE_FILE], key, None),
+}
