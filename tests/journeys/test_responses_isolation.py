@@ -1,4 +1,4 @@
-"""Tests that nobody reads from the gateway's own records what the upstream does not show them."""
+"""Tests that the gateway's own records are shown only to callers who could read the same at the upstream."""
 
 from typing import Any
 

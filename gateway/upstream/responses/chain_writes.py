@@ -24,6 +24,7 @@ from gateway.upstream.responses.conversation_operations import (
     OneResponseKey,
 )
 from gateway.upstream.responses.item_parts import id_of_call
+from gateway.upstream.responses.kept_records import ChainRecord
 from gateway.upstream.responses.loaded_chain import LoadedChain
 from gateway.upstream.responses.open_calls import answer_asked_in_vain, answer_open_calls
 from gateway.upstream.responses.response_requests import (
@@ -95,8 +96,7 @@ class ChainWrites:
         if isinstance(chain, GatewayError):
             raise chain
         if chain.run.status != "requires_action":
-            message = f'Runs in status "{chain.run.status}" do not accept tool outputs.'
-            raise GatewayError(ErrorCode.WRONG_STATE, message)
+            raise _not_waiting_error(chain.run.status)
         answers = answers_from_body(body)
         expected = [id_of_call(item) for item in chain.open_items]
         if sorted(answers) != sorted(filter(None, expected)):
@@ -106,7 +106,7 @@ class ChainWrites:
             message = "Expected a run that was started through the gateway, which alone knows how it goes on."
             raise GatewayError(ErrorCode.UNSUPPORTED_BY_UPSTREAM, message)
         started: Mapping[str, Any] = msgspec.json.decode(chain.record.request)
-        holder = await self._locks.claim(key)
+        holder = await self._claim(key, chain.record)
         start = ResponseStart(
             key.thread_id,
             continued_response(started, items_from_outputs(body, chain.open_items)),
@@ -117,6 +117,22 @@ class ChainWrites:
             answers,
         )
         return await self._send(start, record, lambda: self._locks.unclaim(key, holder))
+
+    async def _claim(self, key: RunKey, record: ChainRecord) -> str:
+        """Take the lease of a run that waits. Returns its holder.
+
+        Raises:
+            GatewayError: `WRONG_STATE` if it waits no more, or `ACTIVE_RUN` if somebody else is answering it.
+        """
+        holder = await self._locks.claim(key)
+        now = (await self._upstream.kept.chains.find_chains([record.run_id])).get(record.run_id)
+        if now is not None and now.response_ids == record.response_ids and not is_terminal(now.status):
+            return holder
+        if now is None or is_terminal(now.status):
+            await self._locks.release(key.thread_id, holder)
+        else:
+            await self._locks.unclaim(key, holder)
+        raise _not_waiting_error("expired" if now is None else now.status)
 
     async def cancel(self, key: RunKey) -> RunObject:
         """Cancel a run that has not ended. One in the foreground ends when its reader notices."""
@@ -223,7 +239,7 @@ class ChainWrites:
         return run
 
     async def _end_waiting(self, key: RunKey, chain: LoadedChain, status: str) -> RunObject:
-        holder = await self._locks.claim(key)
+        holder = await (self._locks.claim(key) if chain.record is None else self._claim(key, chain.record))
         try:
             run = await self._end(chain, status)
         except BaseException:
@@ -240,6 +256,10 @@ class ChainWrites:
         ended = replace(chain, record=replace(chain.record, status=status))
         await self._reads.record_end(ended)
         return ended.run
+
+
+def _not_waiting_error(status: str) -> GatewayError:
+    return GatewayError(ErrorCode.WRONG_STATE, f'Runs in status "{status}" do not accept tool outputs.')
 
 
 def _is_background(chain: LoadedChain) -> bool:
