@@ -13,6 +13,7 @@ import re
 import string
 from base64 import urlsafe_b64decode
 from binascii import b2a_base64, crc_hqx
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias, get_args
 from urllib.parse import quote, unquote
 
@@ -77,7 +78,9 @@ MAX_ID_LENGTH = 256
 
 _UNQUOTED = string.ascii_letters.encode() + string.digits.encode() + b"_.-~"  # what `quote` leaves unchanged
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-_HEX = tuple(b"%02x" % byte for byte in range(256))
+# The separator before the check digits and the first two of them, and the other two.
+_FIRST_DIGITS = tuple(b":%02x" % byte for byte in range(256))
+_LAST_DIGITS = tuple(b"%02x" % byte for byte in range(256))
 # CRC-16 detects every change within 16 adjacent bits, so each wrong character of a text. A truncated CRC-32 does not.
 _CRC_START = 0xFFFF
 _UPSTREAM_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.~:@=+-]*\Z")
@@ -94,10 +97,24 @@ def is_upstream_id(text: str) -> bool:
 
 def to_opaque(*parts: str) -> str:
     """Make an opaque text from parts, with check digits over all of them."""
-    raw = ":".join(parts).encode(errors="surrogatepass")
-    if raw.translate(None, _UNQUOTED) != b":" * (len(parts) - 1):
-        raw = ":".join(quote(part, safe="") for part in parts).encode()
-    return _to_url_safe_base64(raw + b":" + _check_digits(raw))
+    text, rest, check = _begin_opaque(parts[:-1])
+    last = parts[-1].encode()
+    if last.translate(None, _UNQUOTED):
+        last = quote(parts[-1], safe="").encode()
+    check = crc_hqx(last, check)
+    return text + _to_url_safe_base64(rest + last + _FIRST_DIGITS[check >> 8] + _LAST_DIGITS[check & 0xFF])
+
+
+@lru_cache(maxsize=1_000)
+def _begin_opaque(parts: tuple[str, ...]) -> tuple[str, bytes, int]:
+    """Encode the first parts of an opaque text, which the objects of one list share.
+
+    Returns:
+        The text of all whole groups of three bytes, the bytes that are left, and the checksum of both.
+    """
+    raw = "".join([quote(part, safe="") + ":" for part in parts]).encode()
+    whole = len(raw) - len(raw) % 3
+    return _to_url_safe_base64(raw[:whole]), raw[whole:], crc_hqx(raw, _CRC_START)
 
 
 def from_opaque(text: str) -> list[str]:
@@ -108,7 +125,7 @@ def from_opaque(text: str) -> list[str]:
     except ValueError as error:
         raise InvalidOpaqueTextError(text) from error
     # The decoder skips foreign characters and spare bits, so compare with the text that this gateway would make.
-    if not body or check.encode() != _check_digits(body.encode()) or _to_url_safe_base64(raw) != text:
+    if not body or check != f"{crc_hqx(body.encode(), _CRC_START):04x}" or _to_url_safe_base64(raw) != text:
         raise InvalidOpaqueTextError(text)
     return [unquote(part) for part in body.split(":")]
 
@@ -161,8 +178,3 @@ def looks_like_damaged_global_id(text: str) -> bool:
 
 def _to_url_safe_base64(raw: bytes) -> str:
     return b2a_base64(raw, newline=False).translate(_URL_SAFE, b"=").decode()
-
-
-def _check_digits(body: bytes) -> bytes:
-    digits = crc_hqx(body, _CRC_START)
-    return _HEX[digits >> 8] + _HEX[digits & 0xFF]

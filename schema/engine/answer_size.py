@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from schema.contract.cost import DEFAULT_MAX_ANSWER_BYTES
@@ -15,6 +16,9 @@ ID_BYTES = 40
 
 ITEM_BYTES = 2
 """The counted bytes of an item in a list, besides those of its text or its object: a digit and a comma."""
+
+
+_CONTAINERS = frozenset({dict, list})
 
 
 class AnswerTooLargeError(GatewayError):
@@ -70,17 +74,21 @@ def leaf_bytes(value: Any) -> int:
     byte_count, stack = 0, [value]
     while stack:
         container = stack.pop()
+        members: Iterable[Any] = ()
         if type(container) is dict:
             byte_count += object_bytes(container)
-            stack += container.values()
+            members = container.values()
         elif type(container) is list:
             byte_count += ITEM_BYTES * len(container)
-            stack += container
-        elif type(container) is str:
-            byte_count += text_bytes(container)
+            members = container
+        for member in members:
+            if type(member) is str:
+                byte_count += len(member) if member.isascii() else text_bytes(member)
+            elif type(member) in _CONTAINERS:
+                stack.append(member)
     return byte_count
 
 
 def object_bytes(names: Any) -> int:
     """Count the bytes of an object with these names, without those of its texts: names, punctuation, short values."""
-    return 2 + sum(map(len, names)) + 4 * len(names)
+    return 2 + len("".join(names)) + 4 * len(names)

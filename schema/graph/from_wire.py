@@ -91,6 +91,8 @@ def content_from_wire(content: list[msgspec.Raw] | str | None) -> list[MessageCo
 
 def _content_part_from_wire(raw: msgspec.Raw) -> MessageContent:
     part = _CONTENT_PART.decode_part(raw)
+    if part is not None and part.type == "text" and type(part.text) is TextBodyObject:  # nearly every part
+        return TextContent(text=part.text.value, raw_annotations=part.text.annotations)
     match part_kind(part, "text", "image_file", "image_url", "refusal"), part:
         case "text", ContentPartObject(text=TextBodyObject() as body):
             return TextContent(text=body.value, raw_annotations=body.annotations)

@@ -67,7 +67,12 @@ def global_file_ids(upstream_ids: list[str] | None) -> list[strawberry.ID]:
 
 def to_metadata(value: MetadataObject) -> Metadata:
     """Convert upstream metadata. Null becomes an empty object; a value that is no string becomes its JSON text."""
-    return Metadata({key: item if isinstance(item, str) else json.dumps(item) for key, item in (value or {}).items()})
+    pairs = value or {}
+    for item in pairs.values():
+        if not isinstance(item, str):
+            pairs = {key: item if isinstance(item, str) else json.dumps(item) for key, item in pairs.items()}
+            break
+    return Metadata(pairs)
 
 
 def to_json(value: Any) -> JSON | None:
