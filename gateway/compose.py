@@ -30,7 +30,13 @@ from gateway.compose_options import (
     upstream_options,
 )
 from gateway.compose_telemetry import attach_observer, list_state_gauges, make_observer
-from gateway.compose_upstream import AnyClient, AssistantOwners, make_upstream_client, make_upstream_ports
+from gateway.compose_upstream import (
+    AnyClient,
+    AssistantOwners,
+    make_chain_expiry,
+    make_upstream_client,
+    make_upstream_ports,
+)
 from gateway.config import Settings, check_url_secret_shared
 from gateway.emulator.app import create_app as create_emulator_app
 from gateway.emulator.faults.fault_text import parse_fault_rules
@@ -42,6 +48,7 @@ from gateway.identity.credentials import CredentialPolicy
 from gateway.identity.principal import Principal, UpstreamIdentity
 from gateway.identity.refused_credentials import RefusedCredentials
 from gateway.identity.sign_in import token_authenticator
+from gateway.ledger.chain_expiry import ChainExpiry
 from gateway.ledger.forgetting import delete_owned
 from gateway.ledger.ledger_store import OwnedObject
 from gateway.ledger.ownership import Ledger
@@ -214,7 +221,8 @@ def build_gateway_app(
         max_connections=counts.max_connections,
     )
 
-    parts = _Parts(client, shared_cache, ledger, event_log, viewers, hub, user_ports, authenticator, files)
+    expiry = make_chain_expiry(settings, client, find_own_credential)
+    parts = _Parts(client, shared_cache, ledger, event_log, viewers, hub, user_ports, authenticator, files, expiry)
     app.cleanup_ctx.extend([parts.run] if limits is None else [limits.manage, parts.run])
     contents.add_routes(app, settings, endpoint, ports, limits, observer)
     if files is not None:
@@ -260,6 +268,7 @@ class _Parts:
     user_ports: UserPorts | None
     authenticator: Authenticator
     files: DocumentFiles | None
+    expiry: ChainExpiry | None
 
     async def run(self, _: web.Application) -> AsyncIterator[None]:
         """Open all parts, and close them in the opposite order."""
@@ -275,6 +284,8 @@ class _Parts:
             if self.user_ports is not None:
                 watching = asyncio.create_task(self.user_ports.watch_owners(self.hub))
                 stack.push_async_callback(end_tasks, watching)
+            if self.expiry is not None:
+                stack.push_async_callback(end_tasks, asyncio.create_task(self.expiry.run()))
             stack.push_async_callback(self.authenticator.aclose)
             await self.authenticator.start()
             if self.files is not None:

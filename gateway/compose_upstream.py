@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from gateway.config import Settings
 from gateway.identity.principal import Principal
+from gateway.ledger.chain_expiry import ChainExpiry
 from gateway.port_binding import UpstreamPorts
 from gateway.telemetry.call_trace import CallTrace
 from gateway.upstream.responses.kept_records import KeptRecords
@@ -18,6 +19,7 @@ from gateway.upstream.threads_api_client import UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from gateway.upstream.upstream_port import UpstreamPort
 from gateway.viewer.viewer_services import ViewerServices
+from schema.contract.errors import ErrorCode, GatewayError
 
 GATEWAY_SHELF = "gateway"
 """The shelf of the assistants of all signed-in users."""
@@ -62,8 +64,24 @@ def make_upstream_client(
         return UpstreamClient(options, **pool_options)
     if kept is None:
         raise ValueError(f"expected a database for the dialect {options.dialect_name}, got none")
-    stream_options = ResponseStreamOptions(lock_seconds=settings.gateway_run_lease_seconds)
+    stream_options = ResponseStreamOptions(settings.gateway_run_lease_seconds, settings.gateway_run_expiry_seconds)
     return ResponsesClient(options, kept, stream_options, **pool_options)
+
+
+def make_chain_expiry(
+    settings: Settings, client: AnyClient, find_own_credential: Callable[[], str | None]
+) -> ChainExpiry | None:
+    """Make what ends runs that wait in vain, with the gateway's own key if it has one. None if the upstream does so."""
+    if isinstance(client, UpstreamClient):
+        return None
+
+    async def close_chain(run_id: str, status: str) -> None:
+        credential = find_own_credential()
+        if credential is None:
+            raise GatewayError(ErrorCode.UNAUTHENTICATED, "The gateway has no key of its own.")
+        await client.bind(credential, is_own_key=True).close_chain(run_id, status)
+
+    return ChainExpiry(client.kept, close_chain, expiry_seconds=settings.gateway_run_expiry_seconds)
 
 
 def make_upstream_ports(client: AnyClient, owners: AssistantOwners) -> UpstreamPorts:

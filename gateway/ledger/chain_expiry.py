@@ -32,14 +32,14 @@ _logger = logging.getLogger(__name__)
 class ChainExpiry:
     """The look-out of one process. `run` must be a task; its owner cancels it.
 
-    `close_chain` answers the open calls of a run upstream and records its end, or raises a `GatewayError`. Without it,
-    or for a run of another's credential, the end alone is recorded: the calls are answered when its client comes back.
+    `close_chain` answers the open calls of a run upstream and records its end, or raises a `GatewayError`. For a run of
+    another's credential, the end alone is recorded: the calls are answered when its client comes back.
     """
 
     def __init__(
         self,
         kept: KeptRecords,
-        close_chain: Callable[[str, str], Awaitable[None]] | None,
+        close_chain: Callable[[str, str], Awaitable[None]],
         *,
         expiry_seconds: float,
         unix_seconds: Callable[[], float] = time.time,
@@ -97,14 +97,11 @@ class ChainExpiry:
 
     async def _close(self, run_id: str) -> bool:
         """End a run. Returns False if the upstream did not answer, so that it is tried again."""
-        if self._close_chain is not None:
-            try:
-                await self._close_chain(run_id, EXPIRED)
-            except GatewayError as error:
-                if error.code not in _NOT_OURS:
-                    _logger.warning("run %s has expired, and its calls are answered later: %s", run_id, error.message)
-                    return False
-            else:
-                return True
-        await self._kept.chains.record_status(run_id, EXPIRED)
+        try:
+            await self._close_chain(run_id, EXPIRED)
+        except GatewayError as error:
+            if error.code not in _NOT_OURS:
+                _logger.warning("run %s has expired, and its calls are answered later: %s", run_id, error.message)
+                return False
+            await self._kept.chains.record_status(run_id, EXPIRED)
         return True

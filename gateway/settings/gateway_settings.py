@@ -105,6 +105,10 @@ class GatewaySettings(SettingGroup):
         default=3.0,
         description="How long a run stays unread after the gateway that reads it dies, before another one takes over.",
     )
+    gateway_run_expiry_seconds: Seconds = Field(
+        default=600.0,
+        description="How long a run waits for its client at an upstream with responses, before it expires.",
+    )
     gateway_run_log_entries: Annotated[int, expects("an integer from 100 to 1000000", ge=100, le=1_000_000)] = Field(
         default=10_000, description="Most events in the log of one run."
     )

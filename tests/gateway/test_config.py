@@ -81,6 +81,7 @@ BAD_VALUES = {
     "gateway_socket_init_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "gateway_max_operations_per_socket": ("0", "an integer from 1 to 1000000"),
     "gateway_max_subscriptions_per_principal": ("many", "an integer from 1 to 1000000"),
+    "gateway_run_expiry_seconds": ("4000", "a number of seconds above 0, at most 3600"),
     "gateway_run_lease_seconds": ("0", "a number of seconds above 0, at most 3600"),
     "gateway_run_log_entries": ("99", "an integer from 100 to 1000000"),
     "gateway_run_log_bytes": ("none", "a number of bytes from 1 to 1073741824"),

@@ -40,7 +40,7 @@ class ResponseStreamOptions:
     """How long a conversation's lease lasts without renewal, and how long a run may wait or be without news."""
 
     lock_seconds: float = DEFAULTS.gateway_run_lease_seconds
-    expiry_seconds: float = 600.0
+    expiry_seconds: float = DEFAULTS.gateway_run_expiry_seconds
 
 
 @dataclass(frozen=True, slots=True)

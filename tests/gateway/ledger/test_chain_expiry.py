@@ -55,7 +55,7 @@ def upstream(kept: KeptRecords) -> Upstream:
 def make_expiry(
     kept: KeptRecords,
     clock: ManualClock,
-    close_chain: Callable[[str, str], Awaitable[None]] | None,
+    close_chain: Callable[[str, str], Awaitable[None]],
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> ChainExpiry:
     return ChainExpiry(kept, close_chain, expiry_seconds=EXPIRY_SECONDS, unix_seconds=clock.now, sleep=sleep)
@@ -165,16 +165,14 @@ async def test_an_upstream_that_does_not_answer_is_asked_again(
     assert upstream.closed == ["resp_1", "resp_1"]
 
 
-@pytest.mark.parametrize("code", [ErrorCode.NOT_FOUND, ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN, None])
+@pytest.mark.parametrize("code", [ErrorCode.NOT_FOUND, ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN])
 async def test_the_run_of_anothers_credential_expires_by_the_ledger_alone(
-    kept: KeptRecords, clock: ManualClock, upstream: Upstream, code: ErrorCode | None
+    kept: KeptRecords, clock: ManualClock, upstream: Upstream, code: ErrorCode
 ) -> None:
     await wait_for_client(kept, clock)
     clock.advance(EXPIRY_SECONDS + 1)
-    if code is not None:
-        upstream.error = GatewayError(code, "No such response.")
-    expiry = make_expiry(kept, clock, None if code is None else upstream.close_chain)
-    assert await expiry.expire_overdue() == 1
+    upstream.error = GatewayError(code, "No such response.")
+    assert await make_expiry(kept, clock, upstream.close_chain).expire_overdue() == 1
     chain = (await kept.chains.find_chains(["resp_1"]))["resp_1"]
     # Without a last state, its client's next call answers what is open.
     assert (chain.status, chain.ended_run) == ("expired", None)
@@ -194,7 +192,7 @@ class _LostChains:
 
 
 async def test_the_look_out_goes_on_after_any_failure(
-    kept: KeptRecords, clock: ManualClock, caplog: pytest.LogCaptureFixture
+    kept: KeptRecords, clock: ManualClock, upstream: Upstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     errors: list[Exception] = [GatewayError(ErrorCode.LEDGER_UNAVAILABLE, "down"), RuntimeError("unexpected")]
     slept: list[float] = []
@@ -207,7 +205,7 @@ async def test_the_look_out_goes_on_after_any_failure(
             await asyncio.Event().wait()
 
     lost: KeptRecords = replace(kept, chains=_LostChains(errors))  # type: ignore[arg-type]  # one method is used
-    task = asyncio.create_task(make_expiry(lost, clock, None, sleep).run())
+    task = asyncio.create_task(make_expiry(lost, clock, upstream.close_chain, sleep).run())
     await asyncio.wait_for(enough.wait(), 10)
     task.cancel()
     assert slept == [CHECK_SECONDS] * 3
