@@ -135,25 +135,25 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings, arguments: argp
     from pydantic import SecretStr  # noqa: PLC0415 - see the module's docstring
 
     from gateway.compose import demo_key  # noqa: PLC0415 - see the module's docstring
+    from gateway.compose_demo import demo_upstream_url  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.allowed_origins import LOCALHOST_PAGES  # noqa: PLC0415 - see the module's docstring
 
     sign_in = cli_sign_in.trial_settings(arguments, settings)
-    emulator_url = await stack.enter_async_context(_emulator(settings))
+    emulator_url, emulator = await stack.enter_async_context(_emulator(settings))
     overrides = {
         "gateway_profile": _profile("demo", settings),
         "gateway_allowed_origins": settings.gateway_allowed_origins or LOCALHOST_PAGES,
-        "upstream_url": f"{emulator_url}/v1",
+        "upstream_url": demo_upstream_url(emulator_url, settings.upstream_dialect),
         "upstream_api_key": SecretStr(demo_key(settings)),
         "upstream_api_key_file": None,
         "upstream_anonymous": False,
         **sign_in,
     }
     demo_settings = settings.model_copy(update=overrides)
-    ledger = await stack.enter_async_context(_demo_ledger(demo_settings))
+    ledger = await stack.enter_async_context(_demo_ledger(demo_settings, emulator))
     gateway_url = await stack.enter_async_context(_gateway(demo_settings, ledger))
-    graphiql, authorization = "", ""
-    if sign_in:
-        authorization = f' -H "Authorization: Bearer $({cli_sign_in.token_command(arguments)})"'
+    token = cli_sign_in.token_command(arguments) if sign_in else ""
+    graphiql, authorization = "", f' -H "Authorization: Bearer $({token})"' if sign_in else ""
     if demo_settings.is_on("gateway_graphiql"):
         graphiql = f"\n  GraphiQL   {gateway_url}/graphql (its tab Chat starts a run and follows it)"
     _print(f"""\
@@ -168,16 +168,16 @@ Press Ctrl+C to stop.""")
 
 
 @asynccontextmanager
-async def _demo_ledger(settings: Settings) -> AsyncIterator[Ledger | None]:
+async def _demo_ledger(settings: Settings, emulator: web.Application) -> AsyncIterator[Ledger | None]:
     """Run the demo's ledger, whose threads are those of `DEMO_SUBJECT`, or of the key if nobody signs in."""
+    from gateway.compose import read_demo  # noqa: PLC0415 - see the module's docstring
     from gateway.compose_demo import running_demo_ledger  # noqa: PLC0415 - see the module's docstring
-    from gateway.emulator.demo.seed import DEMO_THREADS, DEMO_UPLOADS  # noqa: PLC0415 - see the module's docstring
     from gateway.identity.principal import Owner  # noqa: PLC0415 - see the module's docstring
 
     issuer = settings.gateway_jwt_issuer
     user = None if issuer is None else Owner(issuer, cli_sign_in.DEMO_SUBJECT)
     with _database_errors():
-        async with running_demo_ledger(settings, user, DEMO_THREADS, DEMO_UPLOADS) as ledger:
+        async with running_demo_ledger(settings, user, read_demo(settings, emulator)) as ledger:
             yield ledger
 
 
@@ -235,7 +235,7 @@ def _describe_exposure(settings: Settings) -> str:
 
 
 async def _start_emulator(stack: AsyncExitStack, settings: Settings) -> None:
-    emulator_url = await stack.enter_async_context(_emulator(settings))
+    emulator_url, _ = await stack.enter_async_context(_emulator(settings))
     _print(f"""\
 Threads API emulator.
 
@@ -297,14 +297,15 @@ async def _workers(settings: Settings, program_arguments: Sequence[str]) -> Asyn
 
 
 @asynccontextmanager
-async def _emulator(settings: Settings) -> AsyncIterator[str]:
+async def _emulator(settings: Settings) -> AsyncIterator[tuple[str, web.Application]]:
     from gateway.compose import build_emulator_app  # noqa: PLC0415 - see the module's docstring
     from gateway.emulator.faults.fault_rules import FaultRuleError  # noqa: PLC0415 - see the module's docstring
     from gateway.emulator.state.database import DatabaseVersionError  # noqa: PLC0415 - see the module's docstring
 
     try:
-        async with _serve_part("emulator", settings, build_emulator_app(settings)) as url:
-            yield url
+        app = build_emulator_app(settings)
+        async with _serve_part("emulator", settings, app) as url:
+            yield url, app
     except (sqlite3.Error, DatabaseVersionError) as error:
         expected = config.describe_fault("emulator_database", settings.emulator_database)
         raise CannotStartError(f"{expected}, which cannot be used: {error}") from None

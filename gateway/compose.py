@@ -39,7 +39,10 @@ from gateway.compose_upstream import (
 )
 from gateway.config import Settings, check_url_secret_shared
 from gateway.emulator.app import create_app as create_emulator_app
+from gateway.emulator.demo.told_runs import ToldDemo, read_told_demo
 from gateway.emulator.faults.fault_text import parse_fault_rules
+from gateway.emulator.http.api_endpoint import SERVICES
+from gateway.emulator.http.partitions import partition_from_key
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.identity.accepted_credentials import AcceptedCredentials
 from gateway.identity.allowed_origins import AllowedOrigins
@@ -385,6 +388,11 @@ def build_emulator_app(settings: Settings) -> web.Application:
         fault_control=settings.emulator_fault_control,
         model=model,
     )
+
+
+def read_demo(settings: Settings, emulator: web.Application) -> ToldDemo:
+    """Read from the emulator's application what no reply of it tells of the demo."""
+    return read_told_demo(emulator[SERVICES].store, partition_from_key(demo_key(settings)))
 
 
 def _load_graphiql() -> tuple[Callable[[web.Request], web.Response], Iterable[web.AbstractRouteDef]]:

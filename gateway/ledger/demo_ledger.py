@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.identity.principal import Owner
@@ -15,6 +15,8 @@ from gateway.ledger.ownership import BorrowedLedger
 from gateway.ledger.record_store import MAX_SIGHTINGS
 from gateway.ledger.sightings import RecordOwner, Sighting
 from gateway.ledger.stored_ownership import StoredOwnership
+from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord, KeptRecords
+from schema.contract.wire import AssistantObject
 
 
 @asynccontextmanager
@@ -43,6 +45,26 @@ async def add_demo_objects(
     if isinstance(owner, Owner):
         for kind, object_ids in ((ObjectKind.THREAD, thread_ids), (ObjectKind.FILE, file_ids)):
             await store.adopt_objects(kind, dict.fromkeys(object_ids, owner), int(time.time()))
+
+
+async def add_demo_runs(
+    kept: KeptRecords, chains: Sequence[ChainRecord], items: Mapping[str, Mapping[str, ItemRecord]]
+) -> None:
+    """Keep runs, and the messages of conversations. Those that are kept already stay as they are."""
+    known = await kept.chains.find_chains([chain.run_id for chain in chains])
+    for chain in chains:
+        if chain.run_id not in known:
+            await kept.chains.add_chain(chain)
+    for thread_id, its_items in items.items():
+        await kept.chains.add_items(thread_id, its_items)
+
+
+async def add_demo_assistants(kept: KeptRecords, shelf: str, assistants: Sequence[AssistantObject]) -> None:
+    """Keep assistants. Those that are kept already stay as they are."""
+    known = await kept.assistants.find_assistants(shelf, [assistant.id for assistant in assistants])
+    for assistant in assistants:
+        if assistant.id not in known:
+            await kept.assistants.add_assistant(shelf, assistant)
 
 
 async def add_demo_records(store: LedgerStore, sightings: Sequence[Sighting]) -> None:

@@ -46,8 +46,10 @@ def test_help_imports_neither_the_server_nor_the_schema() -> None:
     assert (done.returncode, imported.stdout.strip()) == (0, "[]")
 
 
-def test_the_demo_prints_its_addresses_and_its_curl_line_works() -> None:
-    with running_command("demo", "--port", "0", "--emulator-port", "0") as (_, printed):
+@pytest.mark.parametrize("dialect", ["openai-v2", "openai-responses"])
+def test_the_demo_prints_its_addresses_and_its_curl_line_works(dialect: str) -> None:
+    arguments = ("--port", "0", "--emulator-port", "0", "--upstream-dialect", dialect)
+    with running_command("demo", *arguments) as (_, printed):
         gateway, emulator = url_in(printed, "GraphiQL"), url_in(printed, "Emulator")
         (line,) = [line for line in printed.splitlines() if "curl" in line]
         done = subprocess.run(

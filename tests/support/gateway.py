@@ -17,9 +17,10 @@ from aiohttp import web
 
 from gateway import compose
 from gateway.compose import DEMO_KEY
-from gateway.compose_demo import running_demo_ledger
-from gateway.config import Settings
-from gateway.emulator.demo.seed import DEMO_THREADS, DEMO_UPLOADS
+from gateway.compose_demo import demo_upstream_url, running_demo_ledger
+from gateway.config import DEFAULTS, Settings
+from gateway.emulator.demo.told_runs import read_told_demo
+from gateway.emulator.http.partitions import partition_from_key
 from gateway.ledger.ownership import BorrowedLedger
 from gateway.server.app import listening
 from gateway.viewer.list_watch import ListWatch
@@ -74,10 +75,12 @@ async def running_demo_gateway(emulator: Emulator, **settings: Any) -> AsyncIter
     of operations are counted.
     """
     options = {"upstream_api_key": DEMO_KEY, **settings}
-    demo_settings = Settings(upstream_url=emulator.url, **options)
+    url = demo_upstream_url(emulator.root_url, options.get("upstream_dialect", DEFAULTS.upstream_dialect))
+    demo_settings = Settings(upstream_url=url, **options)
+    told = read_told_demo(emulator.store, partition_from_key(DEMO_KEY))
     async with (
-        running_demo_ledger(demo_settings, None, DEMO_THREADS, DEMO_UPLOADS) as ledger,
-        running_gateway(emulator.url, **options, ledger=ledger) as gateway,
+        running_demo_ledger(demo_settings, None, told) as ledger,
+        running_gateway(url, **options, ledger=ledger) as gateway,
     ):
         emulator.counts.reset()
         with pytest.MonkeyPatch.context() as patch:

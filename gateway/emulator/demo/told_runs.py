@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.emulator.bodies.output_items import output_items
+from gateway.emulator.bodies.reply_objects import render_assistant
 from gateway.emulator.bodies.reply_responses import render_response
 from gateway.emulator.demo.conversation_narrator import conversation_id
 from gateway.emulator.demo.seed import DEMO_THREADS
@@ -50,6 +51,22 @@ class ToldConversation:
     conversation_id: str
     runs: tuple[ToldRun, ...]
     message_times: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldDemo:
+    """The demo as the client of a responses API knows it. The assistants are JSON, as the earlier API shows them."""
+
+    conversations: tuple[ToldConversation, ...]
+    assistants: tuple[JsonObject, ...]
+
+
+def read_told_demo(store: Store, partition: str) -> ToldDemo:
+    """Read those of the demo's conversations, and of all assistants, that are there still."""
+    assistants = store.assistants.list_all(partition, None)
+    return ToldDemo(
+        tuple(read_told_conversations(store, partition)), tuple(render_assistant(one, "v2") for one in assistants)
+    )
 
 
 def read_told_conversations(store: Store, partition: str) -> list[ToldConversation]:
