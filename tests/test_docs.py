@@ -6,7 +6,7 @@ import shlex
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 import pytest
 
@@ -19,7 +19,10 @@ from gateway.run_log.replay_buffer import CURSOR_EXPIRED
 from gateway.run_log.streamed_run import STREAM_INTERRUPTED
 from gateway.server.live.graphql_transport_ws import SUBPROTOCOL, CloseCode
 from gateway.settings.setting_types import ProfileSetting
+from gateway.upstream.responses import conversation_operations
+from gateway.upstream.rest_operations import RestOperation
 from schema.contract.errors import RETRYABLE_CODES, ErrorCode
+from schema.contract.paging import Window
 from schema.root import build_schema
 from tests.support.emulator import Emulator, running_emulator
 from tests.support.examples import following
@@ -212,6 +215,7 @@ VERSION_1 = {
     "deleteAssistantFile",
 }  # fmt: skip
 VERSION_2 = {"deleteMessage"}
+SUCCESSOR = ("/conversations", "/responses")
 
 
 def test_every_operation_of_both_versions_has_a_row() -> None:
@@ -232,9 +236,32 @@ def test_the_emulator_has_every_operation_at_its_path() -> None:
     assert {name: real[name] for name in shown} == shown
 
 
-def test_every_graphql_field_and_every_test_of_the_table_exists() -> None:
+def test_every_operation_of_conversations_and_responses_has_a_row_with_its_path() -> None:
+    rows = {row[0].strip("`"): row[1].strip("`") for row in table("operations-of-responses")}
+    real = {known.name: f"{known.method} {known.path}" for known in operations() if known.path.startswith(SUCCESSOR)}
+    # The gateway counts no tokens, and needs no list of what a response was created with.
+    assert real.keys() - rows.keys() == {"Getinputtokencounts", "listInputItems"}
+    assert {name: real[name] for name in rows} == rows
+    ours = {one.request(_AnyKey()).operation for one in vars(conversation_operations).values() if _is_operation(one)}
+    assert ours == rows.keys()
+
+
+class _AnyKey:
+    """A key with every field that any key of a conversation or response may have."""
+
+    thread_id = message_id = response_id = conversation_id = "x"
+    item_type = None
+    window = Window(1, "asc")
+
+
+def _is_operation(value: object) -> TypeGuard[RestOperation[Any, Any]]:
+    return isinstance(value, RestOperation)
+
+
+def test_every_graphql_field_and_every_test_of_the_tables_exists() -> None:
     schema: Any = build_schema()._schema
-    for _, _, fields, _, _, test in table("operations"):
+    rows = [(row[2], row[-1]) for name in ("operations", "operations-of-responses") for row in table(name)]
+    for fields, test in rows:
         for field in re.findall(r"`([\w.]+)`", fields):
             owner, _, name = field.rpartition(".")
             owners = [owner] if owner else ["Query", "Mutation", "UpdateAssistantInput"]

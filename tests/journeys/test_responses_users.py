@@ -114,3 +114,19 @@ async def test_a_thread_that_is_created_with_its_run_is_its_users_own(emulator: 
     await succeed(ann, "deleteThread", "deletedId", threadId=made["thread"]["id"])
     assert await read_run(ann, made["run"]["id"], "status") is None
     assert emulator.counts.by_operation["deleteResponse"] == 1
+
+
+async def test_a_list_of_conversations_fills_the_threads_of_a_credential(emulator: Emulator, tmp_path: Path) -> None:
+    ids = [(await emulator.post("/conversations"))["id"] for _ in range(3)]
+    async with running_gateway(
+        f"{emulator.root_url}/openai/v1",
+        upstream_dialect="foundry-responses",
+        gateway_database_url=f"sqlite:///{tmp_path}/ledger.db",
+    ) as gateway:
+
+        async def list_ids() -> list[str]:
+            nodes = (await gateway.data(THREADS))["viewer"]["threads"]["nodes"]
+            return sorted(node["upstreamId"] for node in nodes)
+
+        await eventually_equal(list_ids, lambda: returned(sorted(ids)))
+        assert emulator.counts.by_operation["listConversations"] >= 1
