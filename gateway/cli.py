@@ -1,4 +1,4 @@
-"""The command line: `threads-gateway demo`, `serve`, `emulator`, `schema`, `token` and `ledger`.
+"""The command line: `threads-gateway demo`, `serve`, `emulator`, `schema`, `token`, `copy` and `ledger`.
 
 Slow imports stand in the functions that need them, so that `--help` is fast.
 """
@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import packages_distributions
 from typing import TYPE_CHECKING, cast
 
-from gateway import cli_ledger, cli_sign_in, config
+from gateway import cli_copy, cli_ledger, cli_sign_in, config
 from gateway.cli_parser import build_parser, print_faults
 from gateway.config import BadSettingsError, Settings, load_settings
 from gateway.process_memory import return_memory_until, tune_garbage_collector
@@ -63,8 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "token":
             _print(cli_sign_in.make_trial_token(arguments, settings))
             return 0
-        if arguments.command == "ledger":
-            return asyncio.run(cli_ledger.run_ledger_command(arguments, settings))
+        commands = {"copy": cli_copy.run_copy_command, "ledger": cli_ledger.run_ledger_command}
+        if arguments.command in commands:
+            return asyncio.run(commands[arguments.command](arguments, settings))
         return asyncio.run(_run(arguments, settings, sys.argv[1:] if argv is None else argv))
     except BadSettingsError as error:
         return print_faults(error.faults)

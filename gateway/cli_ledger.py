@@ -6,13 +6,14 @@ import argparse
 import functools
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from gateway.config import BadSettingsError, Settings, describe_fault
 from gateway.identity.principal import Owner
+from gateway.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from gateway.ledger.ledger_store import Adoption, LedgerStore, ObjectKind
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 BROKE_OFF = 1
 """Exit status of a command that did a part of its work, and can be run again."""
-
-PROGRESS_SECONDS = 0.1
 
 COMMANDS = {
     "import": "adopt threads that exist: those of a file, or with --owner all that the upstream lists",
@@ -293,41 +292,3 @@ def _report_break(reason: str) -> int:
 def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-class ProgressLine:
-    """A line that tells how far a command is, written over and over in a terminal, and never into a file."""
-
-    def __init__(
-        self,
-        label: str,
-        total: int | None,
-        *,
-        stream: TextIO | None = None,
-        now_seconds: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._label = label
-        self._total = total
-        self._stream = sys.stderr if stream is None else stream
-        self._is_shown = self._stream.isatty()
-        self._now_seconds = now_seconds
-        self._next_at = float("-inf")
-        self._latest: int | None = None
-
-    def show(self, count: int) -> None:
-        """Show a count, but not more often than people can read."""
-        self._latest = count
-        if self._is_shown and self._now_seconds() >= self._next_at:
-            self._next_at = self._now_seconds() + PROGRESS_SECONDS
-            self._write(count)
-
-    def end(self) -> None:
-        """Show the last count, and leave the line."""
-        if self._is_shown and self._latest is not None:
-            self._write(self._latest)
-            self._stream.write("\n")
-
-    def _write(self, count: int) -> None:
-        of_total = "" if self._total is None else f" of {self._total:,}"
-        self._stream.write(f"\r{count:,}{of_total} {self._label}")
-        self._stream.flush()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from gateway import cli_ledger, cli_sign_in, config, setting_docs
+from gateway import cli_copy, cli_ledger, cli_sign_in, config, setting_docs
 
 EXIT_REFUSED = 2
 """Exit status of a command that refuses to start."""
@@ -19,6 +19,7 @@ COMMANDS = {
     "emulator": "run the bundled emulator of the Threads API alone",
     "schema": "print the GraphQL schema in SDL",
     "token": "print a token for trying sign-in out, as for demo --sign-in",
+    "copy": "copy threads from the upstream at UPSTREAM_URL to the one at TARGET_URL",
     "ledger": "adopt threads that exist, or forget a person",
 }
 
@@ -56,6 +57,8 @@ def build_parser() -> argparse.ArgumentParser:
         command_parser = _add_settings(_add_parser(commands, command, summary), command)
         if command == "demo":
             cli_sign_in.add_demo_arguments(command_parser)
+        elif command == "copy":
+            cli_copy.add_copy_arguments(command_parser)
         elif command == "token":
             cli_sign_in.add_token_arguments(command_parser)
     return parser

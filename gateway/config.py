@@ -18,12 +18,14 @@ from gateway.settings.metrics_settings import MetricsSettings
 from gateway.settings.rate_limit_settings import RateLimitSettings
 from gateway.settings.sign_in_checks import sign_in_faults
 from gateway.settings.sign_in_settings import SignInSettings
+from gateway.settings.target_settings import TargetSettings
 from gateway.settings.upstream_settings import UpstreamSettings
 
 
 # Fields stand in the order of the groups from right to left.
 class Settings(
     EmulatorSettings,
+    TargetSettings,
     UpstreamSettings,
     SignInSettings,
     MetricsSettings,
@@ -39,6 +41,7 @@ DEFAULTS = Settings.model_construct()
 
 GATEWAY_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("gateway_"))
 UPSTREAM_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("upstream_"))
+TARGET_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("target_"))
 REDIS_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("redis_"))
 EMULATOR_SETTINGS = tuple(name for name in Settings.model_fields if name.startswith("emulator_"))
 
@@ -75,6 +78,7 @@ COMMAND_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "gateway_jwt_roles_claim",
         "gateway_log_level",
     ),
+    "copy": ("gateway_database_url", "gateway_ledger_text", "gateway_log_level", *UPSTREAM_SETTINGS, *TARGET_SETTINGS),
     "ledger import": _LEDGER_SETTINGS,
     "ledger forget": (*_LEDGER_SETTINGS, *REDIS_SETTINGS),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, PrimaryKeyConstraint, Table, Text
 
 from gateway.ledger.storable_text import StorableText
 from gateway.ledger.tables import METADATA
@@ -18,5 +18,6 @@ COPIES = Table(
     Column("is_done", Boolean, nullable=False),
     Column("begun_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("upstream", "family", "kind", "old_id", name="ledger_copies_pkey"),
+    Index("ledger_copies_new_idx", "upstream", "new_id"),
 )
 """Objects that were copied to an upstream, by their ids of before. `begun_at` is in Unix seconds."""

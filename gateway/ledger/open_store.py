@@ -38,13 +38,19 @@ def make_store(
     return SqlStore(database, upstream.lasting, kept_texts=kept_texts)
 
 
-async def open_store(url: str, upstream: UpstreamIdentity, *, operation_seconds: float = PATIENT_SECONDS) -> SqlStore:
+async def open_store(
+    url: str,
+    upstream: UpstreamIdentity,
+    *,
+    operation_seconds: float = PATIENT_SECONDS,
+    kept_texts: KeptTexts = KeptTexts.ALL,
+) -> SqlStore:
     """Open the ledger of an upstream in the database at a URL, which is brought to this version before.
 
     Raises:
         CannotOpenError: The database cannot be used.
     """
-    store = make_store(url, upstream, operation_seconds=operation_seconds)
+    store = make_store(url, upstream, operation_seconds=operation_seconds, kept_texts=kept_texts)
     await migrate(url)
     return store
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, union
+from sqlalchemy import ColumnElement, exists, select, union
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,17 +61,21 @@ class SqlCopyStore:
         await self._database.write(work)
 
     async def list_threads(self, limit: int, after: str = "") -> Sequence[str]:
-        """List the threads of this upstream that have an owner or a record, at most `limit` of those behind an id."""
+        """List the threads of this upstream that have an owner or a record, at most `limit` of those behind an id.
+
+        Threads that are copies themselves are left out: where two APIs have one URL, they are here too.
+        """
         owned = (
             select(OBJECTS.c.object_id.label("thread_id"))
             .where(OBJECTS.c.upstream == self._upstream_digest, OBJECTS.c.kind == ObjectKind.THREAD.value)
-            .where(OBJECTS.c.object_id > after)
+            .where(OBJECTS.c.object_id > after, ~self._is_copy(OBJECTS.c.object_id))
             .order_by(OBJECTS.c.object_id)
             .limit(limit)
         )
         recorded = (
             select(THREADS.c.thread_id)
             .where(THREADS.c.upstream == self._upstream_digest, THREADS.c.thread_id > after)
+            .where(~self._is_copy(THREADS.c.thread_id))
             .order_by(THREADS.c.thread_id)
             .distinct()
             .limit(limit)
@@ -90,6 +94,9 @@ class SqlCopyStore:
         while page := await self.list_threads(1000, after):
             count, after = count + len(page), page[-1]
         return count
+
+    def _is_copy(self, thread_id: ColumnElement[str]) -> ColumnElement[bool]:
+        return exists().where(COPIES.c.upstream == self._upstream_digest, COPIES.c.new_id == thread_id)
 
     def _of_family(self, family: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
         return COPIES.c.upstream == self._upstream_digest, COPIES.c.family == family

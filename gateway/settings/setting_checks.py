@@ -80,8 +80,9 @@ def check_url_secret(secret: SecretStr) -> SecretStr:
 
 def check_api_version(text: str, info: ValidationInfo) -> str:
     """Take a version of an azure dialect, unless the URL has one."""
-    has_version = info.data.get("upstream_dialect") in {"azure-openai", "azure-foundry"}
-    in_url = "api-version=" in urlsplit(info.data.get("upstream_url") or "").query
+    group = _group_of(info)
+    has_version = info.data.get(f"{group}_dialect") in {"azure-openai", "azure-foundry"}
+    in_url = "api-version=" in urlsplit(info.data.get(f"{group}_url") or "").query
     if not has_version or in_url or not _API_VERSION.match(text):
         raise ValueError
     return text
@@ -89,9 +90,14 @@ def check_api_version(text: str, info: ValidationInfo) -> str:
 
 def check_key_file(text: str, info: ValidationInfo) -> str:
     """Take the path of a file with a key, unless the key is set too."""
-    if info.data.get("upstream_api_key") is not None:
+    if info.data.get(f"{_group_of(info)}_api_key") is not None:
         raise ValueError
     return text
+
+
+def _group_of(info: ValidationInfo) -> str:
+    """Return the upstream that a setting is of, by its name: `upstream` or `target`."""
+    return (info.field_name or "").partition("_")[0]
 
 
 def check_documents_only(text: str, info: ValidationInfo) -> str:

@@ -9,6 +9,24 @@ from pydantic import AfterValidator, Field, SecretStr
 from gateway.settings.setting_checks import check_api_version, check_key_file, check_redis_url, normalise_upstream_url
 from gateway.settings.setting_types import Bytes, Count, Flag, HeaderWord, Seconds, Secret, SettingGroup, expects
 
+DialectSetting = Annotated[
+    Literal[
+        "openai-v1",
+        "openai-v2",
+        "azure-openai",
+        "azure-foundry",
+        "lenient",
+        "openai-responses",
+        "foundry-responses",
+        "lenient-responses",
+    ],
+    expects(
+        "openai-v1, openai-v2, azure-openai, azure-foundry, lenient, openai-responses, foundry-responses or "
+        "lenient-responses"
+    ),
+]
+"""Each is a row of `gateway/upstream/dialects.py`."""
+
 
 class UpstreamSettings(SettingGroup):
     """Redis and the upstream."""
@@ -27,22 +45,9 @@ class UpstreamSettings(SettingGroup):
         ]
         | None
     ) = Field(default=None, description="Base URL of the Threads API, as https://host/v1; `serve` needs it.")
-    upstream_dialect: Annotated[
-        Literal[
-            "openai-v1",
-            "openai-v2",
-            "azure-openai",
-            "azure-foundry",
-            "lenient",
-            "openai-responses",
-            "foundry-responses",
-            "lenient-responses",
-        ],
-        expects(
-            "openai-v1, openai-v2, azure-openai, azure-foundry, lenient, openai-responses, foundry-responses or "
-            "lenient-responses"
-        ),
-    ] = Field(default="openai-v2", description="Kind of server that the upstream is; see Dialects.")
+    upstream_dialect: DialectSetting = Field(
+        default="openai-v2", description="Kind of server that the upstream is; see Dialects."
+    )
     upstream_api_version: (
         Annotated[
             str,

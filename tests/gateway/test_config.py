@@ -99,6 +99,21 @@ BAD_VALUES = {
     "upstream_max_response_bytes": ("0", "a number of bytes from 1 to 1073741824"),
     "upstream_max_streams": ("0", "an integer from 1 to 10000"),
     "upstream_stream_idle_seconds": ("0", "a number of seconds above 0, at most 3600"),
+    "target_url": ("ftp://host", "an http(s) URL without credentials or fragment"),
+    "target_api_version": (
+        "2025-04-01",
+        "a version as 2025-04-01-preview, with an azure dialect and none in TARGET_URL",
+    ),
+    "target_dialect": (
+        "v3",
+        (
+            "openai-v1, openai-v2, azure-openai, azure-foundry, lenient, openai-responses, foundry-responses or "
+            "lenient-responses"
+        ),
+    ),
+    "target_api_key_file": ("", "the path of a file, and no TARGET_API_KEY"),
+    "target_organization": ("two words", "visible ASCII characters without spaces"),
+    "target_project": ("ü", "visible ASCII characters without spaces"),
     "emulator_host": ("", "a host name or an IP address"),
     "emulator_port": ("-1", "a port from 0 (any free one) to 65535"),
     "emulator_database": ("", "the path of a SQLite file, or :memory:"),

@@ -148,6 +148,7 @@ async def test_a_directory_is_refused(tmp_path: Path) -> None:
         "DELETE FROM ledger_intents WHERE upstream = 'u' AND created_at < 5",
         "DELETE FROM ledger_intents WHERE owner = 'o'",
         "SELECT new_id FROM ledger_copies WHERE upstream = 'u' AND family = 'f' AND kind = 'k' AND old_id = 'a'",
+        "SELECT kind FROM ledger_copies WHERE upstream = 'u' AND new_id = 'a'",
         "SELECT kind FROM ledger_copies WHERE upstream = 'u' AND family = 'f' AND is_done LIMIT 1",
         "DELETE FROM ledger_chains WHERE upstream = 'u' AND thread_id = 'conv_1'",
         "DELETE FROM ledger_items WHERE upstream = 'u' AND thread_id = 'conv_1'",

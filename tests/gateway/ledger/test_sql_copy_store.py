@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.identity.principal import UpstreamIdentity
+from gateway.ledger.copy_store import ObjectCopy
 from gateway.ledger.ledger_store import ObjectKind
 from gateway.ledger.open_store import open_store
 from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenThread
@@ -34,6 +35,8 @@ async def test_all_threads_with_an_owner_or_a_record_are_listed_once(store: SqlS
     holders = [CredentialOwner(digit * 64) for digit in "ab"]
     sightings = [SeenThread(RecordKey(holder, each), 1) for holder in holders for each in ("thread_2", "thread_5")]
     await store.records.record_sightings([*sightings, SeenThread(RecordKey(ALICE, "thread_1"), 1)])
+    await store.adopt_objects(ObjectKind.THREAD, {"thread_2_copy": ALICE}, 0)
+    await store.copies.put_copy("responses", ObjectKind.THREAD, ObjectCopy("thread_2", "thread_2_copy"), 1)
     everything = [f"thread_{number}" for number in range(1, 6)]
     assert list(await store.copies.list_threads(10)) == everything
     pages = [await store.copies.list_threads(2, after) for after in ("", "thread_2", "thread_4", "thread_5")]

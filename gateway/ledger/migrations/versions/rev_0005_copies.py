@@ -24,3 +24,4 @@ def upgrade() -> None:
         sa.Column("begun_at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("upstream", "family", "kind", "old_id", name="ledger_copies_pkey"),
     )
+    op.create_index("ledger_copies_new_idx", "ledger_copies", ["upstream", "new_id"])
