@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from playwright.async_api import WebSocketRoute, expect
+from playwright.async_api import APIResponse, Route, WebSocketRoute, expect
 
 from gateway.compose import DEMO_KEY
 from gateway.identity.allowed_origins import LOCALHOST_PAGES
@@ -113,6 +113,41 @@ async def test_an_answer_goes_on_after_a_lost_connection(client: str, tmp_path: 
         await first.close(code=1012)  # as from a gateway that stops
         await sockets.get()  # the client subscribes again, with the variables of the first time
         assert (await chat.watch_run_end()).startswith(begun)
+
+
+@pytest.mark.full
+async def test_urql_follows_a_run_after_it_has_read_the_conversation_once_more(tmp_path: Path) -> None:
+    held: asyncio.Queue[tuple[Route, APIResponse]] = asyncio.Queue()
+    reads = 0
+
+    async def hold_second_response(route: Route) -> None:
+        nonlocal reads
+        reads += "query Conversation" in (route.request.post_data or "")
+        number, response = reads, await route.fetch()
+        if number == 2 and held.empty():
+            held.put_nowait((route, response))
+        else:
+            await route.fulfill(response=response)
+
+    async with (
+        running_emulator(seed_keys=(DEMO_KEY,)) as emulator,
+        running_gateway(emulator.url, upstream_api_key=DEMO_KEY, gateway_allowed_origins=LOCALHOST_PAGES) as gateway,
+        serving_files(tmp_path) as origin,
+        open_browser() as browser,
+    ):
+        copy_app(tmp_path, endpoint=f"{gateway.url}/graphql")
+        page, chat = browser.page, ChatPage(browser.page, emulator)
+        await chat.watch()
+        await page.goto(f"{origin}/urql.html#{JOURNAL}")
+        begun = await chat.ask("websocket", "Are you still there? Are you?")
+        await page.route(f"{gateway.url}/graphql", hold_second_response)
+        await page.reload()
+        route, response = await held.get()
+        assert len(chat.transports) == 1  # that of before
+        await route.fulfill(response=response)
+        await expect(chat.status).to_have_text("in progress")
+        assert (await chat.watch_run_end()).startswith(begun)
+        await chat.expect_what_the_api_holds(JOURNAL)
 
 
 @every_client

@@ -22,7 +22,7 @@ export const useAssistants = () => useQuery({ query: operations.ASSISTANTS })[0]
 
 export function useConversation(threadId) {
   const [before, setBefore] = useState();
-  const [{ data, error }] = useQuery({
+  const [{ data, error, stale }] = useQuery({
     query: CONVERSATION,
     variables: { threadId, before },
     requestPolicy: "cache-and-network",
@@ -35,6 +35,7 @@ export function useConversation(threadId) {
     messages: nodes,
     hasEarlier: pageInfo.hasPreviousPage,
     loadEarlier: () => setBefore(pageInfo.startCursor),
+    isReading: stale,
   };
 }
 
@@ -62,14 +63,24 @@ export function useUpdateThread() {
   return async (input) => accepted((await update({ input })).updateThread);
 }
 
-/** Follows a run: each event goes to `onEvent`. The cache appends its messages to the conversation. */
-export function FollowRun({ runId, onEvent }) {
+/**
+ * Follows a run: each event goes to `onEvent`. The cache appends its messages to the conversation.
+ *
+ * With suspense, urql reads a conversation once more as soon as it is shown. A response that comes behind newer events
+ * would take back what they told, so the run is followed after it.
+ */
+export function FollowRun({ runId, conversation, onEvent }) {
   const client = useClient();
+  const [isShown, setShown] = useState(false);
+  const [isDue, setDue] = useState(false);
+  useEffect(() => setShown(true), []);
+  if (isShown && !isDue && !conversation.isReading) setDue(true);
   useEffect(() => {
+    if (!isDue) return undefined;
     const results = client.subscription(operations.RUN_EVENTS, { runId });
     const { unsubscribe } = results.subscribe(({ data }) => data && onEvent(data.runEvents));
     return unsubscribe;
-  }, [client, runId, onEvent]);
+  }, [client, runId, onEvent, isDue]);
   return null;
 }
 
