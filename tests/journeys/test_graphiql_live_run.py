@@ -33,12 +33,12 @@ async def test_a_run_that_is_started_in_graphiql_is_watched_there_word_by_word()
         # Nothing was copied: the page knows the run that this document started.
         assert '"RunSnapshot"' in await run(page, '"newestFirst"', operation="ChatEvents")
         emulator.clock.advance(IN_THE_MIDDLE_SECONDS)
-        await expect(result).to_contain_text("TextDelta", timeout=20_000)
+        await expect(result).to_contain_text("TextDelta")
         assert '"subscription": "open"' in await result_text(result)
         await browser.save_picture("graphiql-run")  # the first screen of README.md
 
         emulator.clock.advance(LONG_ENOUGH_SECONDS)
-        await expect(result).to_contain_text(re.compile(r'"subscription":\s"complete"'), timeout=20_000)
+        await expect(result).to_contain_text(re.compile(r'"subscription":\s"complete"'))
         assert '"status": "COMPLETED"' in await result_text(result)
         await browser.save_screenshot("graphiql-run-over")
 

@@ -174,5 +174,5 @@ async def test_a_user_whom_the_provider_forgot_signs_in_again(tmp_path: Path) ->
         page = world.browser.page
         await world.open_page(page, "alice")
         world.provider.forget("alice")
-        await expect(page.get_by_role("button", name="Sign in")).to_be_visible(timeout=20_000)
+        await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
         await world.sign_in(page, "alice")

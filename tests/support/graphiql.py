@@ -20,7 +20,7 @@ _HAS_STORED_ITS_ACTIVE_TAB = """index => Object.entries(localStorage).some(
 
 async def open_graphiql(page: Page, url: str) -> None:
     await page.goto(url)
-    await expect(page.get_by_role("button", name="Execute query (Ctrl-Enter)")).to_be_visible(timeout=30_000)
+    await expect(page.get_by_role("button", name="Execute query (Ctrl-Enter)")).to_be_visible()
 
 
 async def tab_titles(page: Page) -> list[str]:
@@ -50,7 +50,7 @@ async def run(page: Page, expected: str, *, operation: str | None = None) -> str
             break
         if not TOO_EARLY.search(await result_text(result)):
             break
-    await expect(result).to_contain_text(pattern, timeout=20_000)
+    await expect(result).to_contain_text(pattern)
     return await result_text(result)
 
 
