@@ -1,4 +1,4 @@
-"""Tests of the test support: skips that CI forbids, floors of coverage, Node programs."""
+"""Tests of the test support: skips that CI forbids, floors of coverage, the order of files, Node programs."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.browser import find_chromium
 from tests.support.coverage_floors import FLOORS, find_low_coverage
+from tests.support.gate_speed import LONG_FILES, rank_files
 from tests.support.node import npm_install, run_node
 
 pytest_plugins = ["pytester"]
@@ -95,3 +96,8 @@ def test_every_package_has_a_floor() -> None:
         "/".join(path.parts[-3:-1]) for top in ("schema", "gateway") for path in root.glob(f"{top}/*/__init__.py")
     }
     assert set(FLOORS) == packages
+
+
+def test_long_files_are_started_first_and_then_those_with_many_tests() -> None:
+    assert list(rank_files(["few", "long", "many", "many"], {"long"})) == ["long", "many", "few"]
+    assert [file for file in LONG_FILES if not (Path(__file__).parents[1] / file).is_file()] == []

@@ -51,7 +51,6 @@ def collector() -> Iterator[None]:
     """Nothing is collected but by a test itself."""
     gc.disable()
     yield
-    gc.unfreeze()
     gc.enable()
 
 
