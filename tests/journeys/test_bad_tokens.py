@@ -248,7 +248,7 @@ async def test_a_foreign_page_signs_in_only_with_a_token_of_its_own(gateway: Gat
     assert (await close_code(gateway, {}, **foreign, **authorization))[0] == CloseCode.UNAUTHORIZED
 
 
-async def test_ten_thousand_unknown_keys_cost_one_fetch_in_half_a_minute_and_keep_nobody_out(
+async def test_thousands_of_unknown_keys_cost_one_fetch_in_half_a_minute_and_keep_nobody_out(
     gateway: Gateway, issuer: OidcServer, emulator: Emulator
 ) -> None:
     key, body = make_signing_key("theirs", "EdDSA"), claims(issuer)
@@ -259,7 +259,7 @@ async def test_ten_thousand_unknown_keys_cost_one_fetch_in_half_a_minute_and_kee
         token = key.sign(body, kid=f"unknown-{number}")
         return (await gateway.post(QUERY, headers={"Authorization": f"Bearer {token}"})).status
 
-    for number in range(0, 10_000, 250):
+    for number in range(0, 2_000, 250):
         statuses = await asyncio.gather(*map(send, range(number, number + 250)))
         assert set(statuses) == {401}
         assert (await gateway.post({"query": "{ __typename }"}, headers=good)).status == 200
