@@ -14,12 +14,11 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    TokenKind,
     ValidationRule,
-    parse,
 )
 
 from schema.contract.errors import ErrorCode, GatewayError
+from schema.engine.parsing import parse_document
 from schema.engine.plans import DocumentPlans
 from schema.engine.public_errors import to_graphql_errors
 from schema.engine.validation import validate_document
@@ -34,13 +33,8 @@ CHARACTERS_PER_PLANNED_FIELD = 4
 MAX_INLINE_CHARACTERS = 1_000
 """The longest document that is read on the event loop, which takes a few milliseconds at most."""
 
-MAX_NAME_LENGTH = 200
-"""The most characters of a name or a number. Long ones take long to convert and to compare with similar names."""
-
 MAX_PINNED_CHARACTERS = 1_000_000
-"""The total length of the pinned documents: some thousand usual ones, at most some 300 MB."""
-
-_NAMES_AND_NUMBERS = frozenset({TokenKind.NAME, TokenKind.INT, TokenKind.FLOAT})
+"""The total length of the pinned documents: some thousand usual ones, at most some 240 MB."""
 
 Unpinned: TypeAlias = GraphQLError | None
 """The reason why a document is not pinned: its first error, or None if there is no place for it."""
@@ -79,7 +73,7 @@ class ParsedDocument:
 class DocumentCache:
     """An LRU cache of parsed documents, limited to `max_characters` in total.
 
-    A limit on their number would be no bound, since callers choose the documents: a syntax tree takes up to 300 bytes
+    A limit on their number would be no bound, since callers choose the documents: a syntax tree takes up to 240 bytes
     per character. The plans of a document count as the characters that take as much memory.
     """
 
@@ -217,13 +211,12 @@ class DocumentReader:
     def _parse_text(self, text: str) -> ParsedDocument:
         try:
             _check_length(text)
-            return ParsedDocument(text, parse(text, max_tokens=self._max_tokens))
+            return ParsedDocument(text, parse_document(text, max_tokens=self._max_tokens))
         except Exception as error:  # a refusal, or an unexpected error that is masked in the response
             return ParsedDocument(text, _EMPTY_DOCUMENT, to_graphql_errors(error))
 
     def _validate(self, text: str, node: DocumentNode, *, hide_suggestions: bool = False) -> ParsedDocument:
         try:
-            _check_names(node)
             hide_suggestions = hide_suggestions or self._hide_suggestions
             errors = validate_document(self._schema, node, self._rules, hide_suggestions=hide_suggestions)
         except Exception as error:  # as above
@@ -235,13 +228,3 @@ def _check_length(text: str) -> None:
     if len(text) > MAX_DOCUMENT_CHARACTERS:
         expected = f"Expected a document of at most {MAX_DOCUMENT_CHARACTERS} characters, with long texts in variables"
         raise GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}; got {len(text)}.", argument="query")
-
-
-def _check_names(document: DocumentNode) -> None:
-    token = document.loc.start_token if document.loc is not None else None
-    while token is not None:
-        if token.kind in _NAMES_AND_NUMBERS and token.end - token.start > MAX_NAME_LENGTH:
-            expected = f"Expected names and numbers of at most {MAX_NAME_LENGTH} characters in the document"
-            got = f"one of {token.end - token.start} at line {token.line}, column {token.column}"
-            raise GatewayError(ErrorCode.BAD_USER_INPUT, f"{expected}, got {got}.", argument="query")
-        token = token.next

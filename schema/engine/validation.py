@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphql import (
@@ -13,8 +13,10 @@ from graphql import (
     KnownDirectivesRule,
     OverlappingFieldsCanBeMergedRule,
     ScalarLeafsRule,
+    ValidationContext,
     ValidationRule,
     ValuesOfCorrectTypeRule,
+    Visitor,
     VisitorAction,
     specified_rules,
     validate,
@@ -106,5 +108,22 @@ def validate_document(
 
     An error may suggest a similar name. The search among the types of the schema takes ten milliseconds.
     """
-    rules = (*more_rules, *_RULES)
-    return validate(schema, document, rules, MAX_ERRORS, hide_suggestions=hide_suggestions)
+    visitors: list[Visitor] = []
+    rules: Any = [_recorded(rule, visitors) for rule in (*more_rules, *_RULES)]
+    try:
+        return validate(schema, document, rules, MAX_ERRORS, hide_suggestions=hide_suggestions)
+    finally:
+        # A visitor refers to its own methods, and to the document: only the garbage collector would free the two.
+        for visitor in visitors:
+            vars(visitor).clear()
+
+
+def _recorded(rule: type[ValidationRule], visitors: list[Visitor]) -> Callable[[ValidationContext], Visitor]:
+    """Return a function that makes the visitor of a rule, and records it."""
+
+    def make_visitor(context: ValidationContext) -> Visitor:
+        visitor = rule(context)
+        visitors.append(visitor)
+        return visitor
+
+    return make_visitor
