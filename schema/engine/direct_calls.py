@@ -21,20 +21,8 @@ _STRAWBERRY = "strawberry-definition"
 _DIRECT = "direct-call"
 _LOADING_FIELDS = "loading-fields"
 _INFO = "info"
-KEYED_CALL = "keyed_call"
-"""The attribute of a field's function that holds its two halves."""
-
-
-class KeyedCall(NamedTuple):
-    """The two halves of a field's function, whose value depends on no more of the parent than a key.
-
-    Within an operation and a position, equal keys have the same value.
-    """
-
-    find: Callable[[Any], Any]
-    """Finds the key in the parent. It is hashable, or None if the value is null."""
-    follow: Callable[[Any, Any], Any]
-    """Returns the value of a key, or a `Deferred` of it. Takes `info` and the key."""
+FIND_KEY = "find_key"
+"""The attribute of a field's function that holds the `find_key` of its call."""
 
 
 class DirectCall(NamedTuple):
@@ -46,8 +34,16 @@ class DirectCall(NamedTuple):
     """The Python names of the arguments, by their GraphQL names."""
     is_plain: bool
     """Whether the parent is its only argument, and it returns its value without a wait."""
-    keyed: KeyedCall | None = None
-    """The same in two halves, if its value depends on a key alone."""
+    find_key: Function | None = None
+    """Finds in the parent the hashable key on which the value depends, with the arguments alone; None if it is null.
+
+    Within an operation, parents with equal keys have the same value at one position.
+    """
+
+
+def own_key(parent: Any) -> Any:
+    """Return the key of a parent itself: the `find_key` of what the key of an object and the arguments decide."""
+    return getattr(parent, "key", ())
 
 
 def enable_direct_calls(schema: GraphQLSchema, convert: ConvertArgument | None = None) -> None:
@@ -127,7 +123,7 @@ def _direct_call_from_resolver(
         types = {one.python_name: one.type for one in resolver.arguments if one.python_name in converted}
         function = _converting(function, types, convert)
     is_plain = not (wants_info or by_name or resolver.is_async)
-    return DirectCall(function, wants_info, by_name, is_plain, getattr(function, KEYED_CALL, None))
+    return DirectCall(function, wants_info, by_name, is_plain, getattr(resolver.wrapped_func, FIND_KEY, None))
 
 
 def _converting(function: Function, types: Mapping[str, Any], convert: ConvertArgument) -> Function:

@@ -12,7 +12,7 @@ from typing import Any
 
 from schema.engine.plan_execution import Completer, NotCompilableError, PlanExecution
 from schema.engine.plan_source import PlanSource, write_plan
-from schema.engine.planned_fields import ConstantField, PlainField, PlannedField, ResolvedField
+from schema.engine.planned_fields import ConstantField, PlainField, PlannedField, PlanPlaces, ResolvedField
 
 COMPILED_AFTER = 50
 """The objects of a position that are completed field by field before its function is compiled."""
@@ -24,18 +24,25 @@ MAX_COMPILED_FIELDS = 100
 class ObjectPlan:
     """The fields of the objects at one position, and how they are completed."""
 
-    __slots__ = ("_answer_bytes", "_fields", "_is_counted", "_met", "compiled", "may_hold_long_list")
+    __slots__ = ("_answer_bytes", "_fields", "_is_counted", "_met", "compiled", "may_hold_long_list", "places")
 
     def __init__(
-        self, fields: Sequence[PlannedField], answer_bytes: int, *, is_counted: bool, may_hold_long_list: bool
+        self,
+        fields: Sequence[PlannedField],
+        places: PlanPlaces,
+        answer_bytes: int,
+        *,
+        is_counted: bool,
+        may_hold_long_list: bool,
     ) -> None:
-        """Plan `fields`, in response order.
+        """Plan `fields`, in response order. They know the `places` of the plan, too.
 
         `answer_bytes` are counted for each object, besides those of its texts and of what is below it. `is_counted`
         says that it counts among the shown objects, `may_hold_long_list` that graphql-core executes such an object
         after a failure.
         """
         self._fields = fields
+        self.places = places
         self._answer_bytes = answer_bytes
         self._is_counted = is_counted
         self._met = 0

@@ -13,6 +13,7 @@ from graphql.execution import Executor
 from graphql.execution.values import VariableValues
 
 from schema.engine.deferred import Deferred
+from schema.engine.shared_part import SharedPart
 
 Completer: TypeAlias = Callable[[Any, "PlanExecution"], Any]
 """Turns a field's value into its part of the response ("value completion" in the GraphQL specification).
@@ -20,11 +21,11 @@ Completer: TypeAlias = Callable[[Any, "PlanExecution"], Any]
 It raises for a value that graphql-core must handle.
 """
 
-_FinishedLoad: TypeAlias = tuple[Callable[[Any], Any], Any, Any, Any, Completer]
-"""The function that finishes a load, the load, the container and the key of its result, and the completer."""
+_FinishedLoad: TypeAlias = tuple[Callable[[Any], Any], Any, Any, Any, Completer, SharedPart | None]
+"""The function that finishes a load, the load, the container and the key of its result, the completer, the part."""
 
-_PausedList: TypeAlias = tuple[Sequence[Any], list[Any], Completer]
-"""The values of a list, the part of them that is complete, and the completer of an item."""
+_PausedList: TypeAlias = tuple[Sequence[Any], list[Any], Completer, SharedPart | None]
+"""The values of a list, the part of them that is complete, the completer of an item, the part of the response."""
 
 TURN_BYTES = 1 << 15
 """The structure that is completed without a turn of the event loop: about 2,000 values, or 3 ms."""
@@ -87,6 +88,7 @@ class PlanExecution:
         "has_failed",
         "max_answer_bytes",
         "object_count",
+        "part",
         "pending",
         "plans",
         "positions",
@@ -113,6 +115,8 @@ class PlanExecution:
         self.max_answer_bytes = max_answer_bytes
         self.pending = 0
         """The number of values that are not complete yet."""
+        self.part: SharedPart | None = None
+        """The shared part to which the values belong that are being completed."""
         self.has_failed = False
         self._finished: asyncio.Future[None] | None = None
         self._is_paused = False
@@ -140,8 +144,8 @@ class PlanExecution:
         A value that starts no further loads is postponed a little while other values are pending.
         """
         if type(value) is Deferred:
-            self.pending += 1
-            on_done = partial(self._on_load_done, value.finish, container, key, complete, starts_loads)
+            self._begin_pending()
+            on_done = partial(self._on_load_done, value.finish, container, key, complete, self.part, starts_loads)
             value.load.add_done_callback(on_done)
         elif type(value) is CoroutineType:
             task = asyncio.create_task(value)
@@ -152,13 +156,13 @@ class PlanExecution:
         elif starts_loads or not self.pending:
             container[key] = complete(value, self)
         else:
-            self.pending += 1
-            self._postpone((_identity, value, container, key, complete))
+            self._begin_pending()
+            self._postpone((_identity, value, container, key, complete, self.part))
 
     def pause_list(self, values: Sequence[Any], items: list[Any], complete_item: Completer) -> list[Any]:
         """Complete the other `values` of a list after a turn of the event loop. Returns the `items`, not yet all."""
-        self.pending += 1
-        self._paused_lists.append((values, items, complete_item))
+        self._begin_pending()
+        self._paused_lists.append((values, items, complete_item, self.part))
         if not self._is_paused:
             self._is_paused = True
             asyncio.get_running_loop().call_soon(self._continue_lists)
@@ -204,6 +208,7 @@ class PlanExecution:
         container: Any,
         key: Any,
         complete: Completer,
+        part: SharedPart | None,
         starts_loads: bool,
         load: asyncio.Future[Any],
     ) -> None:
@@ -211,7 +216,7 @@ class PlanExecution:
             if not load.cancelled():
                 load.exception()  # marks it as retrieved: graphql-core reads the result again, or nothing does
             return
-        finished = (finish, load, container, key, complete)
+        finished = (finish, load, container, key, complete, part)
         if starts_loads:
             self._complete(finished)
         else:
@@ -245,40 +250,53 @@ class PlanExecution:
             self._complete(self._postponed.pop())
 
     def _complete(self, finished: _FinishedLoad) -> None:
-        finish, load, container, key, complete = finished
+        finish, load, container, key, complete, part = finished
         try:
             value = finish(load)
+            before = None if part is None else part.enter(self)
             if type(value) is CoroutineType:
                 self.complete_value(value, container, key, complete)
             else:
                 container[key] = complete(value, self)
+            if part is not None:
+                part.leave(self, before)
         except (Exception, asyncio.CancelledError):  # the load was cancelled, not the task that waits here
             self.abort()
             return
-        self._end_pending()
+        self._end_pending(part)
 
     def _continue_lists(self) -> None:
         """Complete paused lists for one turn."""
         self.turn_ends_at = self.structure_bytes + TURN_BYTES
         while self._paused_lists and self.structure_bytes <= self.turn_ends_at:
-            values, items, complete_item = self._paused_lists.pop()
+            values, items, complete_item, part = self._paused_lists.pop()
             try:
+                before = None if part is None else part.enter(self)
                 while len(items) < len(values) and self.structure_bytes <= self.turn_ends_at:
                     items.append(complete_item(values[len(items)], self))
+                if part is not None:
+                    part.leave(self, before)
             except (Exception, asyncio.CancelledError):
                 self.abort()
                 return
             if len(items) < len(values):
-                self._paused_lists.append((values, items, complete_item))
+                self._paused_lists.append((values, items, complete_item, part))
             else:
-                self._end_pending()
+                self._end_pending(part)
         self._is_paused = bool(self._paused_lists)
         if self._is_paused:
             asyncio.get_running_loop().call_soon(self._continue_lists)
         elif self._postponed and len(self._postponed) == self.pending:
             self._complete_postponed()
 
-    def _end_pending(self) -> None:
+    def _begin_pending(self) -> None:
+        self.pending += 1
+        if self.part is not None:
+            self.part.pending += 1
+
+    def _end_pending(self, part: SharedPart | None) -> None:
+        if part is not None:
+            part.end_pending(self)
         self.pending -= 1
         if not self.pending and self._finished is not None and not self._finished.done():
             self._finished.set_result(None)

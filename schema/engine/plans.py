@@ -19,7 +19,7 @@ from schema.engine.completers import Completers
 from schema.engine.direct_calls import find_direct_call
 from schema.engine.object_plan import ObjectPlan
 from schema.engine.plan_execution import PlanExecution, PositionPlans
-from schema.engine.planned_fields import ConstantField, PlainField, PlannedField, plan_resolved_field
+from schema.engine.planned_fields import ConstantField, PlainField, PlannedField, PlanPlaces, plan_resolved_field
 from schema.engine.selection import NODE_INTERFACE
 from schema.engine.selection_walker import SelectionWalker
 
@@ -106,6 +106,7 @@ def _add_plan(
 
 def _plan_fields(type_: GraphQLObjectType, fields: GroupedFieldSet, schema: GraphQLSchema) -> ObjectPlan | None:
     planned: list[PlannedField] = []
+    places = PlanPlaces()
     may_hold_long_list = "nodes" in type_.fields
     answer_bytes = object_bytes(fields)
     for name, details in fields.items():
@@ -128,10 +129,10 @@ def _plan_fields(type_: GraphQLObjectType, fields: GroupedFieldSet, schema: Grap
         if call.is_plain:
             planned.append(PlainField(name, field.type, call.function, complete, completers))
         else:
-            planned.append(plan_resolved_field(name, call, field, [one.node for one in details], complete))
+            planned.append(plan_resolved_field(name, call, field, [one.node for one in details], complete, places))
             may_hold_long_list = may_hold_long_list or bool(field.args)  # a field with arguments is a page or a lookup
     is_counted = counts_as_object(type_)
-    return ObjectPlan(planned, answer_bytes, is_counted=is_counted, may_hold_long_list=may_hold_long_list)
+    return ObjectPlan(planned, places, answer_bytes, is_counted=is_counted, may_hold_long_list=may_hold_long_list)
 
 
 def _plan_objects(
@@ -141,7 +142,10 @@ def _plan_objects(
     executor = execution.executor
     collected = executor.collect_subfields(type_, list(details))
     plan = find_plan(type_, collected.grouped_field_set, execution.plans, executor.schema)
-    return None if collected.new_defer_usages else plan
+    if plan is None or collected.new_defer_usages:
+        return None
+    plan.places.count += 1
+    return plan
 
 
 def counts_as_object(type_: GraphQLObjectType) -> bool:

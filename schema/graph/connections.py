@@ -17,6 +17,7 @@ from schema.contract.paging import MAX_FURTHER_PAGES, UPSTREAM_PAGE_SIZE, Cursor
 from schema.contract.wire import Page
 from schema.engine.context import Info
 from schema.engine.deferred import then
+from schema.engine.direct_calls import own_key
 from schema.engine.loaders import Loaders
 from schema.graph.documented_field import documented_field, loading_field, plain_field
 
@@ -150,6 +151,7 @@ def list_field(plan: Callable[..., Any]) -> Any:
         plan,
         lambda self, info, **arguments: _load(info, plan(self, info.context.limits, **arguments)),
         first_argument=2,
+        find_key=own_key,
     )
 
 

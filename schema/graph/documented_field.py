@@ -15,7 +15,7 @@ from graphql import GraphQLField
 from strawberry.types.field import StrawberryField
 
 from schema.engine.context import Info
-from schema.engine.direct_calls import KEYED_CALL, KeyedCall
+from schema.engine.direct_calls import FIND_KEY
 
 
 def documented_field(resolver: Callable[..., Any], load: Any = None) -> Any:
@@ -49,13 +49,13 @@ def loading_field(
     resolve: Callable[..., Any],
     *,
     first_argument: int = 1,
-    keyed: KeyedCall | None = None,
+    find_key: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Make a GraphQL field of two functions: `describe` says what to load, and `resolve` loads it.
 
-    `keyed` are the two halves of `resolve`, if the value depends on a key alone. The field has the name, the docstring
-    and the type of `describe`, and its parameters from `first_argument` on as arguments. `resolve` takes the parent,
-    `info` and the arguments. `find_load` returns `load`.
+    The field has the name, the docstring and the type of `describe`, and its parameters from `first_argument` on as
+    arguments. `resolve` takes the parent, `info` and the arguments. With `find_key`, parents of equal keys share the
+    value (`DirectCall`). `find_load` returns `load`.
     """
     signature = inspect.signature(describe)
     parameters = list(signature.parameters.values())
@@ -63,7 +63,7 @@ def loading_field(
     resolver = functools.update_wrapper(resolve, describe)
     arguments = parameters[first_argument:]
     vars(resolver).update(
-        __signature__=signature.replace(parameters=[parameters[0], info, *arguments]), **{KEYED_CALL: keyed}
+        __signature__=signature.replace(parameters=[parameters[0], info, *arguments]), **{FIND_KEY: find_key}
     )
     return documented_field(resolver, load)
 

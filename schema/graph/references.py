@@ -23,7 +23,6 @@ from schema.contract.kinds import AnyKind
 from schema.contract.wire import Page
 from schema.engine.context import Info
 from schema.engine.deferred import deferred_error, then
-from schema.engine.direct_calls import KeyedCall
 from schema.engine.selection import variables_from_info
 from schema.graph.connections import ConnectionPlan
 from schema.graph.documented_field import documented_mutation, find_load, loading_field
@@ -124,14 +123,11 @@ def look_for(node_type: type[NodeT], key: Any, argument: str = "id") -> NodeT:
 def _reference_field(load: ReferenceLoad) -> Any:
     find = load.find
 
-    def follow(info: Info, found: Reference) -> Any:
-        return follow_reference(info, *found)
-
     def resolve(self: Any, info: Info) -> Any:
         found = find(self)
-        return None if found is None else follow(info, found)
+        return None if found is None else follow_reference(info, *found)
 
-    return loading_field(load, find, resolve, keyed=KeyedCall(find, follow))
+    return loading_field(load, find, resolve, find_key=find)
 
 
 def follow_reference(info: Info, node_type: type[Any], key: Any) -> Any:

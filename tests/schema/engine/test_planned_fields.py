@@ -7,12 +7,13 @@ import pytest
 from schema.contract.cost import ExecutionBounds
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import AssistantKey, MessageKey, RunKey
+from schema.engine import plan_execution
 from schema.engine.context import Context
 from tests.schema.builders import SCHEMA, conversation, execute, paths_and_codes
 from tests.support.fake_threads_api import FakeThreadsApi
 from tests.support.wire_samples import assistant, message, run
 
-FIELDS = "messages(first: 100) { nodes { id run { id status model } assistant { id } } }"
+FIELDS = "messages(first: 100) { nodes { id run { id status steps { nodes { id } } } assistant { id } } }"
 DOCUMENT = f'{{ thread(id: "thread_1") {{ {FIELDS} }} }}'
 
 
@@ -39,7 +40,7 @@ async def test_a_part_that_stands_often_is_counted_as_often() -> None:
     other, other_context = await execute_counted(messages_of_runs([f"run_{number:02}" for number in range(30)]))
     assert same.errors is other.errors is None
     runs = [node["run"] for node in same.data["thread"]["messages"]["nodes"]]
-    assert runs == [{"id": runs[0]["id"], "status": "COMPLETED", "model": "gpt-4"}] * 30
+    assert runs == [{"id": runs[0]["id"], "status": "COMPLETED", "steps": {"nodes": []}}] * 30
     assert len({id(one) for one in runs}) == 1
     for size in ("byte_count", "object_count"):
         assert getattr(same_context.answer_size, size) == getattr(other_context.answer_size, size) > 60
@@ -75,3 +76,51 @@ async def test_a_part_that_waits_for_loads_is_complete_wherever_it_stands(run_id
     runs = [node["run"] for node in (result.data or {})["thread"]["messages"]["nodes"]]
     assert [one["assistant"] for one in runs] == [{"name": "Ada"}] * 4
     assert len({one["id"] for one in runs}) == len(set(run_ids))
+
+
+LISTS = [
+    "id createdAt messages(first: 3) { nodes { id text } }",
+    "messages { edges { cursor node { run { status steps { nodes { id } } } } } } activeRun { id }",
+    "runs { nodes { messages(first: 2) { nodes { text assistant { name } thread { runs { nodes { model } } } } } } }",
+    "messages(first: 100) { pageInfo { endCursor } nodes { ...M run { ...R } } } runs { nodes { ...R } }",
+    "messages(first: 150) { nodes { text content { __typename } run { thread { metadata } } } }",
+]
+NESTED = (
+    "fragment M on Message { text run { ...R } thread { id metadata } } fragment R on Run { status assistant { name } }"
+)
+"""Fragments that stand in many places, one within the other."""
+
+
+async def execute_aliases(count: int, selection: str, *, as_fragment: bool) -> tuple[Any, Context]:
+    """Select the same of one thread under aliases: by one fragment, or written out each time, which shares less."""
+    written = "...T" if as_fragment else selection
+    unused = "" if "...M" in selection else "m: messages(first: 1) { nodes { ...M } }"
+    last = f't: thread(id: "thread_1") {{ id {unused} }}'
+    aliases = " ".join(f't{number}: thread(id: "thread_1") {{ {written} }}' for number in range(count))
+    fragment = f"fragment T on Thread {{ {selection} }}" if as_fragment else ""
+    document = f"{{ {aliases} {last} }} {fragment} {NESTED}"
+    context = Context(messages_of_runs([f"run_{number % 3}" for number in range(30)]))
+    result = await SCHEMA.execute(document, context_value=context)
+    await context.aclose()
+    assert result.errors is None
+    return result.data, context
+
+
+@pytest.mark.parametrize("selection", LISTS)
+@pytest.mark.parametrize("turn_bytes", [plan_execution.TURN_BYTES, 500])
+async def test_one_fragment_under_many_aliases_is_as_the_same_written_out(
+    selection: str, turn_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_execution, "TURN_BYTES", turn_bytes)
+    for count in (1, 4):
+        shared, shared_context = await execute_aliases(count, selection, as_fragment=True)
+        written_out, context = await execute_aliases(count, selection, as_fragment=False)
+        assert shared == written_out
+        for size in ("byte_count", "object_count"):
+            assert getattr(shared_context.answer_size, size) == getattr(context.answer_size, size)
+
+
+async def test_the_lists_of_one_thread_under_many_aliases_are_completed_once() -> None:
+    shared, _ = await execute_aliases(6, LISTS[1], as_fragment=True)
+    lists = {id(shared[f"t{number}"]["messages"]) for number in range(6)}
+    assert len(lists) <= 2  # the first is completed before it is known that there are more
