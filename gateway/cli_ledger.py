@@ -17,7 +17,7 @@ from gateway.progress_line import ProgressLine
 
 if TYPE_CHECKING:
     from gateway.ledger.ledger_store import Adoption, LedgerStore, ObjectKind
-    from gateway.upstream.threads_api_client import BoundThreadsApi
+    from gateway.upstream.upstream_port import UpstreamPort
 
 BROKE_OFF = 1
 """Exit status of a command that did a part of its work, and can be run again."""
@@ -124,7 +124,7 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
             if path is not None:
                 await adopter.adopt_all(read_import_file(path, owner, needs_tenant=needs_tenant))
             else:
-                async with _upstream_port(settings) as port:
+                async with _upstream_port(settings, store) as port:
                     await adopter.adopt_listed(port, owner)
         finally:
             progress.end()
@@ -162,7 +162,7 @@ async def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
     _check_tenant(arguments, settings)
     owner = Owner(arguments.issuer or settings.gateway_jwt_issuer or "", arguments.subject, arguments.tenant or "")
     _check_owner(owner)
-    async with _upstream_port(settings) as port, _ledger_store(settings) as store:
+    async with _ledger_store(settings) as store, _upstream_port(settings, store) as port:
         progress = ProgressLine("files and threads deleted", await store.count_objects(owner))
         forgetter = Forgetter(
             store, functools.partial(delete_owned, port), unix_seconds=time.time, on_progress=progress.show
@@ -217,20 +217,18 @@ async def _ledger_store(settings: Settings) -> AsyncIterator[LedgerStore]:
 
 
 @asynccontextmanager
-async def _upstream_port(settings: Settings) -> AsyncIterator[BoundThreadsApi]:
+async def _upstream_port(settings: Settings, store: LedgerStore) -> AsyncIterator[UpstreamPort]:
     from gateway.compose_options import own_credential, upstream_options  # noqa: PLC0415 - as above
+    from gateway.compose_upstream import make_upstream_client  # noqa: PLC0415 - as above
     from gateway.identity.key_file import KeyFileError  # noqa: PLC0415 - as above
-    from gateway.upstream.threads_api_client import UpstreamClient  # noqa: PLC0415 - as above
 
-    if settings.upstream_url is None:
-        raise BadSettingsError([describe_fault("upstream_url", None)])
     try:
         credential = own_credential(settings)()
     except KeyFileError as error:
         raise BadSettingsError([f"UPSTREAM_API_KEY_FILE: {error}"]) from None
     if credential is None:
         raise BadSettingsError([describe_fault("upstream_api_key", None)])
-    async with UpstreamClient(upstream_options(settings)) as client:
+    async with make_upstream_client(settings, upstream_options(settings), store.kept) as client:
         yield client.bind(credential, is_own_key=True)
 
 

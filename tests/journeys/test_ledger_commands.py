@@ -18,7 +18,9 @@ from gateway.ledger.ledger_store import ObjectKind, StoredIntent
 from gateway.ledger.open_store import open_store
 from gateway.ledger.sql_store import SqlStore
 from gateway.redis.scoped_names import scoped_prefix
+from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord
 from schema.contract.keys import ThreadKey, to_global_id
+from schema.contract.paging import Window
 from tests.support.emulator import KEY, Emulator, add_files, running_emulator
 from tests.support.gateway import Gateway, clean_environment, running_gateway
 from tests.support.signed_in import ISSUER, NamedUsers, UserClient
@@ -262,6 +264,29 @@ async def test_forgetting_that_broke_off_goes_on(emulator: Emulator, operator: O
     output = f"Files deleted: 0. Threads deleted: {len(left)}.\n"
     assert await operator.run("forget", "--subject", "alice") == (0, output, "")
     assert await operator.find_owners(*threads) == {}
+
+
+async def test_a_person_is_forgotten_with_their_conversations_and_what_is_kept_of_them(
+    emulator: Emulator, operator: Operator
+) -> None:
+    operator.variables["UPSTREAM_DIALECT"] = "openai-responses"
+    ours, others = [(await emulator.post("/conversations", {}))["id"] for _ in range(2)]
+    for owner, conversation_id in ((ALICE, ours), (BOB, others)):
+        await operator.adopt(owner, conversation_id)
+        body = {"model": "gpt-4o", "conversation": conversation_id, "background": True}
+        run_id = (await emulator.post("/responses", body))["id"]
+        kept = operator.store.kept
+        await kept.chains.add_chain(ChainRecord(run_id, conversation_id, 1, None, (run_id,), b"{}"))
+        await kept.chains.add_items(conversation_id, {"msg_1": ItemRecord(1)})
+    output = "Files deleted: 0. Threads deleted: 1.\n"
+    assert await operator.run("forget", "--subject", "alice") == (0, output, "")
+    pages = [await kept.chains.list_chains(each, Window(9, "asc")) for each in (ours, others)]
+    assert [len(page.data) for page in pages if page] == [0, 1]
+    assert await kept.chains.find_items(ours, ["msg_1"]) == {}
+    assert await kept.chains.find_items(others, ["msg_1"]) == {"msg_1": ItemRecord(1)}
+    deleted = [request.path for request in emulator.counts.log if request.method == "DELETE"]
+    assert deleted[0] == f"/v1/conversations/{ours}"
+    assert [path.rpartition("/")[0] for path in deleted[1:]] == ["/v1/responses"]
 
 
 async def test_a_redis_that_is_away_is_told(emulator: Emulator, operator: Operator) -> None:
