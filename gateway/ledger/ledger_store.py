@@ -150,6 +150,9 @@ class LedgerStore(Protocol):
     async def remove_intents_before(self, created_at: int) -> int:
         """Remove intents that are older, whose objects nobody can reach. Returns their number."""
 
+    async def move_assistants(self, source: str, target: str) -> int:
+        """Move assistants to another shelf, but for those that it has already. Returns how many were moved."""
+
     async def remove_locks_before(self, until: float) -> int:
         """Remove leases on conversations that ended before a time. Returns their number."""
 

@@ -157,6 +157,14 @@ class MemoryAssistants:
     async def remove_assistant(self, shelf: str, assistant_id: str) -> bool:
         return self._shelves.get(shelf, {}).pop(assistant_id, None) is not None
 
+    def move_all(self, source: str, target: str) -> int:
+        """Move assistants to another shelf, but for those that it has already. Returns how many were moved."""
+        moved = self._shelves.pop(source, {})
+        kept = self._shelves.setdefault(target, {})
+        new = {assistant_id: assistant for assistant_id, assistant in moved.items() if assistant_id not in kept}
+        kept.update(new)
+        return len(new)
+
 
 def make_memory_records(unix_seconds: Callable[[], float] = time.time) -> KeptRecords:
     """Make all three, empty."""

@@ -24,7 +24,8 @@ class MemoryStore:
         self._unix_seconds = unix_seconds
         self._locks = MemoryLocks(unix_seconds)
         self._chains = MemoryChains(self._locks)
-        self._kept = KeptRecords(self._chains, MemoryAssistants(), self._locks)
+        self._assistants = MemoryAssistants()
+        self._kept = KeptRecords(self._chains, self._assistants, self._locks)
         self._records = MemoryRecordStore(
             lambda thread_id: self._owners.get(OwnedObject(ObjectKind.THREAD, thread_id)),
             kept_texts=kept_texts,
@@ -118,6 +119,9 @@ class MemoryStore:
         for key in old:
             del self._intents[key]
         return len(old)
+
+    async def move_assistants(self, source: str, target: str) -> int:
+        return self._assistants.move_all(source, target)
 
     async def remove_locks_before(self, until: float) -> int:
         return self._locks.remove_ended(until)

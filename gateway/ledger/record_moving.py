@@ -1,4 +1,4 @@
-"""Moves all records of one viewer to another: of a key that was changed, whose holder is another viewer since."""
+"""Moves all that is kept of one viewer to another: of a key that was changed, whose holder is another viewer since."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ def viewer_from_id(text: str) -> CredentialOwner:
 async def move_all_records(
     store: LedgerStore, source: CredentialOwner, target: CredentialOwner, on_progress: Callable[[int], None]
 ) -> int:
-    """Move records page by page, so that it can break off and go on. Returns their number.
+    """Move assistants, then records page by page, so that it can break off and go on. Returns the number of records.
 
     Raises:
         LedgerUnavailableError: The ledger does not answer.
     """
+    await store.move_assistants(source.digest, target.digest)
     moved = 0
     while True:
         page = await store.records.list_records(source, RecordFilter(), RecordOrder.CREATED, RecordWindow(PAGE_SIZE))

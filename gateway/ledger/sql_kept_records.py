@@ -205,6 +205,18 @@ class SqlAssistants:
 
         return await self._database.write(work)
 
+    async def move_all(self, source: str, target: str) -> int:
+        """Move assistants to another shelf, but for those that it has already. Returns how many were moved."""
+        there = select(ASSISTANTS.c.assistant_id).where(*self._are_on(target))
+        new = (*self._are_on(source), ASSISTANTS.c.assistant_id.not_in(there))
+
+        async def work(connection: AsyncConnection) -> int:
+            moved = await connection.execute(update(ASSISTANTS).where(*new).values(shelf=target))
+            await connection.execute(delete(ASSISTANTS).where(*self._are_on(source)))
+            return moved.rowcount
+
+        return await self._database.write(work)
+
     def _are_on(self, shelf: str) -> tuple[ColumnElement[bool], ...]:
         return ASSISTANTS.c.upstream == self._upstream, ASSISTANTS.c.shelf == shelf
 

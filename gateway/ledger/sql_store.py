@@ -52,9 +52,8 @@ class SqlStore:
         self._records = SqlRecordStore(database, upstream, kept_texts=kept_texts)
         self._copies = SqlCopyStore(database, upstream.digest)
         self._locks = SqlLocks(database, upstream.digest, unix_seconds)
-        self._kept = KeptRecords(
-            SqlChains(database, upstream.digest, unix_seconds), SqlAssistants(database, upstream.digest), self._locks
-        )
+        self._assistants = SqlAssistants(database, upstream.digest)
+        self._kept = KeptRecords(SqlChains(database, upstream.digest, unix_seconds), self._assistants, self._locks)
 
     @property
     def records(self) -> RecordStore:
@@ -229,6 +228,9 @@ class SqlStore:
             return removed.rowcount
 
         return await self._database.write(work)
+
+    async def move_assistants(self, source: str, target: str) -> int:
+        return await self._assistants.move_all(source, target)
 
     async def remove_locks_before(self, until: float) -> int:
         return await self._locks.remove_ended(until)

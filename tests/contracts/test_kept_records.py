@@ -307,6 +307,21 @@ async def test_shelves_see_nothing_of_each_other(assistants: AssistantStore) -> 
     assert await assistants.find_assistants("two", ["asst_1"]) == {"asst_1": assistant("asst_1", name="two")}
 
 
+async def test_assistants_move_to_a_shelf_that_keeps_its_own(store: LedgerStore, open_ledger: OpenLedger) -> None:
+    assistants = store.kept.assistants
+    for assistant_id in ("asst_1", "asst_2"):
+        await assistants.add_assistant("old", assistant(assistant_id, name="old"))
+    await assistants.add_assistant("new", assistant("asst_2", name="new"))
+    await assistants.add_assistant("third", assistant("asst_3"))
+    elsewhere = (await open_ledger(UpstreamIdentity("https://other.test/v1"))).kept.assistants
+    await elsewhere.add_assistant("old", assistant("asst_1"))
+    assert [await store.move_assistants("old", "new") for _ in range(2)] == [1, 0]
+    found = await assistants.find_assistants("new", ["asst_1", "asst_2", "asst_3"])
+    assert found == {"asst_1": assistant("asst_1", name="old"), "asst_2": assistant("asst_2", name="new")}
+    assert await assistants.find_assistants("old", ["asst_1", "asst_2"]) == {}
+    assert await elsewhere.find_assistants("old", ["asst_1"]) == {"asst_1": assistant("asst_1")}
+
+
 @pytest.mark.parametrize(("order", "expected"), [("asc", ["c", "a", "b"]), ("desc", ["b", "a", "c"])])
 async def test_assistants_are_listed_by_time_and_id(
     assistants: AssistantStore, order: Order, expected: list[str]
