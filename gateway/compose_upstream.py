@@ -24,6 +24,9 @@ from schema.contract.errors import ErrorCode, GatewayError
 GATEWAY_SHELF = "gateway"
 """The shelf of the assistants of all signed-in users."""
 
+LEDGER_LOCK_SECONDS = 30.0
+"""Shortest lease on a thread in the ledger. Each renewal is a transaction, and a file of SQLite has one at a time."""
+
 AnyClient: TypeAlias = UpstreamClient | ResponsesClient
 
 
@@ -64,7 +67,10 @@ def make_upstream_client(
         return UpstreamClient(options, **pool_options)
     if kept is None:
         raise ValueError(f"expected a database for the dialect {options.dialect_name}, got none")
-    stream_options = ResponseStreamOptions(settings.gateway_run_lease_seconds, settings.gateway_run_expiry_seconds)
+    lock_seconds = settings.gateway_run_lease_seconds
+    if settings.redis_url is None:
+        lock_seconds = max(lock_seconds, LEDGER_LOCK_SECONDS)
+    stream_options = ResponseStreamOptions(lock_seconds, settings.gateway_run_expiry_seconds)
     return ResponsesClient(options, kept, stream_options, **pool_options)
 
 

@@ -7,16 +7,19 @@ from pydantic import SecretStr
 
 from gateway import compose_options
 from gateway.compose import DEMO_KEY, build_emulator_app, build_gateway_app, demo_key
-from gateway.compose_options import run_log_options
+from gateway.compose_options import run_log_options, upstream_options
+from gateway.compose_upstream import LEDGER_LOCK_SECONDS, make_upstream_client
 from gateway.config import Settings
 from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
 from gateway.ledger.ledger_store import CannotOpenError
+from gateway.ledger.memory_kept_records import make_memory_records
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.server.app import CONNECTION_LIMITS, listening
 from gateway.server.http.request_limits import SubscriptionLimits
 from gateway.server.live.fan_out import FanOut
 from gateway.server.live.live_connections import LiveConnections
+from gateway.upstream.responses.responses_client import ResponsesClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from tests.support.emulator import Emulator
 from tests.support.gateway import running_gateway
@@ -100,6 +103,32 @@ def test_a_short_log_has_frequent_snapshots_and_a_short_lease_is_checked_often()
     short = run_log_options(Settings(gateway_run_log_entries=100, gateway_run_lease_seconds=0.3))
     assert short.snapshot_every_entries == 25
     assert short.follow_seconds == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("redis_url", "lease_seconds", "expected"),
+    [("redis://127.0.0.1:1", 3.0, 3.0), (None, 3.0, LEDGER_LOCK_SECONDS), (None, 45.0, 45.0)],
+)
+async def test_leases_on_threads_are_longer_where_each_renewal_writes_to_the_database(
+    redis_url: str | None, lease_seconds: float, expected: float
+) -> None:
+    options = {"upstream_url": "http://127.0.0.1:1/v1", "upstream_dialect": "openai-responses"}
+    settings = Settings(
+        redis_url=redis_url and SecretStr(redis_url),
+        gateway_run_lease_seconds=lease_seconds,
+        gateway_run_expiry_seconds=77.0,
+        **options,  # type: ignore[arg-type]  # pydantic converts the texts
+    )
+    client = make_upstream_client(settings, upstream_options(settings), make_memory_records())
+    assert isinstance(client, ResponsesClient)
+    assert (client.streams.options.lock_seconds, client.streams.options.expiry_seconds) == (expected, 77.0)
+    await client.close()
+
+
+async def test_an_upstream_with_responses_needs_what_is_kept_of_it() -> None:
+    options = UpstreamOptions("http://127.0.0.1:1/v1", "openai-responses")
+    with pytest.raises(ValueError, match="expected a database for the dialect openai-responses, got none"):
+        make_upstream_client(Settings(), options, None)
 
 
 async def test_the_emulator_has_the_demos_data_under_its_key() -> None:
