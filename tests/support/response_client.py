@@ -119,7 +119,7 @@ async def response_client(
     expiry_seconds: float = 600.0,
     **options: Any,
 ) -> AsyncIterator[ResponseClient]:
-    upstream = UpstreamOptions(emulator.url, "lenient", **options)
+    upstream = UpstreamOptions(emulator.url, "openai-responses", **options)
     async with UpstreamPool(upstream, sleep=_short_sleep, now_seconds=emulator.clock.now) as pool:
         records = kept or make_memory_records(emulator.clock.now)
         streams = ResponseStreams(pool, records, ResponseStreamOptions(lock_seconds, expiry_seconds))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw
@@ -20,7 +19,6 @@ from gateway.upstream.call_sender import CallSender, UpstreamCall
 from gateway.upstream.connection_pool import SendState, timeout_error
 from gateway.upstream.event_decoder import EventParser
 from gateway.upstream.reply_readers import BYTE_ORDER_MARK, UnexpectedReplyError
-from gateway.upstream.responses.response_requests import INCLUDED
 from gateway.upstream.responses.response_wire import RESPONSE_DECODER, ResponseObject
 from gateway.upstream.rest_requests import UpstreamRequest, path_segment
 from gateway.upstream.retry import CallFailure
@@ -28,8 +26,6 @@ from gateway.upstream.run_stream import UpstreamRunStream
 from gateway.upstream.streamed_writes import open_stream
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
-
-_INCLUDE = "&".join(f"include%5B%5D={quote(name, safe='')}" for name in INCLUDED)
 
 
 class ReadResponse(NamedTuple):
@@ -64,7 +60,7 @@ class ResponseCalls:
 
     async def read(self, response_id: str) -> ReadResponse:
         """Read a response."""
-        call = self._prepare("getResponse", response_id, query=_INCLUDE)
+        call = self._prepare("getResponse", response_id)
         outcome = await self.sender.send_call(call)
         return _result_or_raise(outcome)
 
@@ -72,7 +68,7 @@ class ResponseCalls:
         self, response_id: str, after: int | None, parse: EventParser, run: RunKey
     ) -> UpstreamRunStream:
         """Open the stream of a response behind a sequence number, or from its beginning."""
-        query = f"stream=true&{_INCLUDE}" if after is None else f"stream=true&starting_after={after}&{_INCLUDE}"
+        query = "stream=true" if after is None else f"stream=true&starting_after={after}"
         call = self._prepare("getResponse", response_id, query=query)
         call.send_state = SendState()
         seconds = self.sender.pool.options.timeout_seconds

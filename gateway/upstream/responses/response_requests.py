@@ -33,7 +33,7 @@ MAX_ITEMS = 20
 
 CANCELLED_OUTPUT = "cancelled"
 # Asked for always, since a step shows them.
-INCLUDED = ("file_search_call.results", "code_interpreter_call.outputs")
+_INCLUDE = ("file_search_call.results", "code_interpreter_call.outputs")
 _JSON = dict[str, Any]
 # The options of a run that go on under another name, or the same.
 _OPTIONS = {
@@ -139,7 +139,7 @@ def response_from_run(
         "store": True,
         "background": background,
         "stream": True,
-        "include": list(INCLUDED),
+        "include": list(_INCLUDE),
     }
     if instructions := _instructions(run, assistant):
         request["instructions"] = instructions
