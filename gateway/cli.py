@@ -14,13 +14,13 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import packages_distributions
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from gateway import cli_copy, cli_ledger, cli_sign_in, config
 from gateway.cli_parser import build_parser, print_faults
 from gateway.config import BadSettingsError, Settings, load_settings
 from gateway.process_memory import return_memory_until, tune_garbage_collector
-from gateway.settings.setting_types import Profile, ProfileSetting
+from gateway.settings.setting_types import Profile
 from gateway.telemetry.logs import configure_logging
 from gateway.worker_link import WorkerLink
 
@@ -159,7 +159,7 @@ async def _start_demo(stack: AsyncExitStack, settings: Settings, arguments: argp
         graphiql = f"\n  GraphiQL   {gateway_url}/graphql (its tab Chat starts a run and follows it)"
     _print(f"""\
 Threads gateway, with demo data from the bundled emulator.
-{_describe_exposure(demo_settings)}
+{config.describe_exposure(demo_settings)}
 {graphiql}
   GraphQL    curl -s {gateway_url}/graphql -H 'Content-Type: application/json'{authorization} \
 -d '{{"query": "{{ assistants(first: 3) {{ nodes {{ name model }} }} }}"}}'
@@ -212,27 +212,12 @@ async def _start_gateway(
     graphiql = f"\n  GraphiQL   {gateway_url}/graphql" if settings.is_on("gateway_graphiql") else ""
     _print(f"""\
 Threads gateway over {settings.upstream_url.partition("?")[0]} (dialect {settings.upstream_dialect}).
-{_describe_exposure(settings)}
+{config.describe_exposure(settings)}
 {graphiql}
   GraphQL    {gateway_url}/graphql
   Health     {gateway_url}/healthz, {gateway_url}/readyz
 
 Press Ctrl+C to stop.""")
-
-
-def _describe_exposure(settings: Settings) -> str:
-    """Say in a line which profile holds, what it turns off, and which documents run."""
-    names = {
-        "gateway_graphiql": "GraphiQL",
-        "gateway_introspection": "introspection",
-        "gateway_suggestions": "suggestions",
-        "gateway_get_queries": "queries by GET",
-    }
-    off = [text for name, text in names.items() if not settings.is_on(cast("ProfileSetting", name))]
-    line = f"Profile {settings.gateway_profile}: {', '.join(off) + ' off' if off else 'nothing off'}."
-    if settings.gateway_documents_only == "on":
-        line += f" Only the documents of {settings.gateway_documents} run."
-    return line
 
 
 async def _start_emulator(stack: AsyncExitStack, settings: Settings) -> None:

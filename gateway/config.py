@@ -7,7 +7,7 @@ counts as unset. A secret has no flag, so that it does not appear in a list of p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from gateway.settings.file_settings import FileSettings
 from gateway.settings.gateway_settings import GatewaySettings
 from gateway.settings.metrics_settings import MetricsSettings
 from gateway.settings.rate_limit_settings import RateLimitSettings
+from gateway.settings.setting_types import ProfileSetting
 from gateway.settings.sign_in_checks import sign_in_faults
 from gateway.settings.sign_in_settings import SignInSettings
 from gateway.settings.target_settings import TargetSettings
@@ -176,3 +177,18 @@ def _find_expected(schema: Mapping[str, Any]) -> str | None:
     if "expected" in schema:
         return str(schema["expected"])
     return next((words for part in schema.get("anyOf", ()) if (words := _find_expected(part))), None)
+
+
+def describe_exposure(settings: Settings) -> str:
+    """Say in a line which profile holds, what it turns off, and which documents run."""
+    names = {
+        "gateway_graphiql": "GraphiQL",
+        "gateway_introspection": "introspection",
+        "gateway_suggestions": "suggestions",
+        "gateway_get_queries": "queries by GET",
+    }
+    off = [text for name, text in names.items() if not settings.is_on(cast("ProfileSetting", name))]
+    line = f"Profile {settings.gateway_profile}: {', '.join(off) + ' off' if off else 'nothing off'}."
+    if settings.gateway_documents_only == "on":
+        line += f" Only the documents of {settings.gateway_documents} run."
+    return line
