@@ -40,10 +40,13 @@ USER_AGENT = "threads-gateway"
 _DEFAULT_HEADERS = {"Accept": JSON, "User-Agent": USER_AGENT}
 PING_TIMEOUT_SECONDS = 2.0
 _PING = UpstreamRequest("ping", "/")
+NO_CONVERSATION = "conv_" + "0" * 48
+"""The id of a conversation that does not exist, in the form that servers check."""
+
 _PINGS_WITH_KEY: Mapping[Family, UpstreamRequest] = {
     "assistants": LISTS[ASSISTANTS].request(AssistantPageKey(Window(1, "asc"))),
-    # It needs not exist.
-    "responses": UpstreamRequest("getConversation", "/conversations/conv_ping"),
+    # It need not exist.
+    "responses": UpstreamRequest("getConversation", f"/conversations/{NO_CONVERSATION}"),
 }
 MAX_TRANSFERS = 64
 """Most uploads and downloads of files at once. Each holds a few hundred kilobytes."""

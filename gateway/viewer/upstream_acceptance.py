@@ -10,6 +10,7 @@ from typing import TypeAlias
 from gateway.background_tasks import BackgroundTasks
 from gateway.identity.accepted_credentials import AcceptedCredentials
 from gateway.identity.principal import Principal
+from gateway.upstream.connection_pool import NO_CONVERSATION
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
 from schema.contract.kinds import ASSISTANTS, THREADS, AssistantPageKey
@@ -26,8 +27,8 @@ OpenUpstream: TypeAlias = Callable[[], ThreadsApi]
 """Opens the port of an operation without a cache."""
 
 _SMALLEST_PAGE = AssistantPageKey(Window(1, "desc"))
-_ANY_CONVERSATION = ThreadKey("conv_ping")
-"""What an upstream without assistants is asked for. It need not exist."""
+_ANY_CONVERSATION = ThreadKey(NO_CONVERSATION)
+"""What an upstream without assistants is asked for."""
 
 
 class UpstreamAcceptance:

@@ -24,8 +24,14 @@ from gateway.upstream.responses.conversation_operations import (
     ResponsePageKey,
 )
 from gateway.upstream.responses.kept_records import ChainRecord
-from gateway.upstream.responses.loaded_chain import LoadedChain, chains_from_responses, cut_window, kept_run
-from gateway.upstream.responses.lost_chains import settle_lost_chain
+from gateway.upstream.responses.loaded_chain import (
+    LoadedChain,
+    chains_from_responses,
+    cut_window,
+    kept_run,
+    unstored_response,
+)
+from gateway.upstream.responses.lost_chains import is_foreground, settle_lost_chain
 from gateway.upstream.responses.open_calls import answer_asked_in_vain
 from gateway.upstream.responses.response_wire import ResponseObject
 from gateway.upstream.responses.run_chains import conversation_id_of
@@ -200,8 +206,22 @@ class ChainReads:
         by_id = {key.response_id: response for key, response in zip(response_keys, responses, strict=True)}
         loaded: dict[RunKey, LoadedChain | GatewayError] = {**in_threads}
         for key, chain_ids in ids.items():
-            loaded[key] = _build_chain(key, [by_id[each] for each in chain_ids], records.get(key))
+            found = [by_id[each] for each in chain_ids]
+            if (record := records.get(key)) is not None:
+                found[-1] = await self._find_unstored(record, found[-1])
+            loaded[key] = _build_chain(key, found, record)
         return {key: await self._settle_found(chain) for key, chain in loaded.items()}
+
+    async def _find_unstored(
+        self, record: ChainRecord, response: ResponseObject | GatewayError
+    ) -> ResponseObject | GatewayError:
+        """Return the last response of a run that some servers store only once it has ended in the foreground."""
+        is_missing = isinstance(response, GatewayError) and response.code is ErrorCode.NOT_FOUND
+        if not is_missing or is_terminal(record.status) or not is_foreground(record):
+            return response
+        # To others than those who see the thread, the run does not exist.
+        refusal = await self._upstream.check_reachable(record.thread_id, must_exist=True)
+        return response if refusal is not None else unstored_response(record)
 
     async def _settle_found(self, chain: LoadedChain | GatewayError) -> LoadedChain | GatewayError:
         if isinstance(chain, GatewayError):

@@ -11,11 +11,11 @@ from functools import cached_property
 from typing import TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, json
 
 from gateway.upstream.responses.item_parts import awaits_client, id_of_call
 from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord
-from gateway.upstream.responses.response_wire import ItemObject, ResponseObject
+from gateway.upstream.responses.response_wire import RESPONSE_DECODER, ItemObject, ResponseObject
 from gateway.upstream.responses.run_chains import items_of, message_from_item, run_from_chain, steps_from_response
 from schema.contract.kinds import HasId
 from schema.contract.paging import Window
@@ -113,6 +113,13 @@ class LoadedChain:
 
 def _messages_in(response: ResponseObject) -> dict[str, ItemObject]:
     return {item.id: item for item, _ in items_of(response) if item.type == "message" and item.id is not None}
+
+
+def unstored_response(record: ChainRecord) -> ResponseObject:
+    """Return the last response of a run while its server has not stored it: as it was asked for, and in progress."""
+    options = json.decode(record.request)
+    known = {"id": record.response_ids[-1], "created_at": record.created_at, "status": "in_progress"}
+    return RESPONSE_DECODER.decode(json.encode({**options, **known, "conversation": record.thread_id}))
 
 
 def kept_run(record: ChainRecord) -> RunObject | None:

@@ -1,5 +1,6 @@
 import pytest
 
+from gateway.upstream.connection_pool import NO_CONVERSATION
 from gateway.upstream.threads_api_client import BoundThreadsApi, UpstreamClient
 from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract.errors import ErrorCode, GatewayError, OwnKeyRefusedError
@@ -212,10 +213,10 @@ async def test_ping_with_a_key_lists_one_assistant(
 async def test_ping_with_a_key_asks_the_successor_for_a_conversation(
     make_client: ClientMaker, upstream: ScriptedUpstream
 ) -> None:
-    upstream.default_response = response(404, {"error": {"message": "Conversation with id 'conv_ping' not found."}})
+    upstream.default_response = response(404, {"error": {"message": "Conversation not found."}})
     assert await make_client(dialect_name="openai-responses").ping("Bearer own") is None
     (request,) = upstream.requests
-    assert (request.target, request.headers["authorization"]) == ("/v1/conversations/conv_ping", "Bearer own")
+    assert (request.target, request.headers["authorization"]) == (f"/v1/conversations/{NO_CONVERSATION}", "Bearer own")
 
 
 async def test_ping_fails_if_the_upstream_refuses_the_key(

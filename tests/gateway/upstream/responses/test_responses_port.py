@@ -197,6 +197,24 @@ async def test_a_foreground_run_without_a_reader_has_failed_after_its_lease(
     assert await status_of(api, key) == "failed"
 
 
+async def test_a_foreground_run_that_its_server_has_not_stored_yet_is_in_progress(
+    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
+) -> None:
+    """Some servers store a response once it has ended. Until then it is not found."""
+    api = client.bind(AUTHORIZATION)
+    key = await start(api, await new_thread(api))
+    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
+    await kept.chains.add_chain(replace(chain, request=b'{"background": false, "model": "gpt-4o"}'))
+    await emulator.delete(f"/responses/{key.run_id}")
+    (run,) = await api.get(RUNS, [key])
+    assert isinstance(run, RunObject)
+    assert (run.status, run.model, run.thread_id) == ("in_progress", "gpt-4o", key.thread_id)
+    assert await api.list(RUN_STEPS, [RunStepPageKey(*key, FIRST)]) == [Page([])]
+    assert codes(await client.bind("Bearer bob").get(RUNS, [key])) == [ErrorCode.NOT_FOUND]
+    await kept.locks.release(key.thread_id, key.run_id)
+    assert await status_of(api, key) == "failed"
+
+
 async def read_ids(api: BoundResponsesApi, kind: AnyKind, key: Any, limit: int, order: Order) -> list[str]:
     """Read a whole list page by page."""
     ids: list[str] = []
