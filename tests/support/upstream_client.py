@@ -9,6 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from gateway import compose
+from gateway.compose_upstream import make_upstream_client
 from gateway.upstream.threads_api_client import UpstreamClient
 from schema.contract.bodies import RunBody
 from schema.contract.errors import ErrorCode, GatewayError
@@ -49,8 +50,8 @@ class RecordedSleeps(list[float]):
 def replace_pauses(monkeypatch: pytest.MonkeyPatch) -> RecordedSleeps:
     """Let the upstream client of every gateway built from here on take no time for its pauses."""
     pauses = RecordedSleeps()
-    client = functools.partial(UpstreamClient, sleep=pauses, monotonic_seconds=pauses.now)
-    monkeypatch.setattr(compose, "UpstreamClient", client)
+    make_client = functools.partial(make_upstream_client, sleep=pauses, monotonic_seconds=pauses.now)
+    monkeypatch.setattr(compose, "make_upstream_client", make_client)
     return pauses
 
 
