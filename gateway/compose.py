@@ -29,6 +29,7 @@ from gateway.compose_options import (
     upstream_identity,
     upstream_options,
 )
+from gateway.compose_run_log import make_event_log, make_redis_connection
 from gateway.compose_telemetry import attach_observer, list_state_gauges, make_observer
 from gateway.compose_upstream import (
     AnyClient,
@@ -62,8 +63,6 @@ from gateway.rate_limits.caller_limits import CallerLimits
 from gateway.rate_limits.shared_counters import SharedCounters
 from gateway.run_log.hub import ChangeListeners, RunLogHub
 from gateway.run_log.store.event_log import EventLog
-from gateway.run_log.store.memory_log import MemoryLog
-from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_log import RedisLog
 from gateway.server.app import create_app
 from gateway.server.documents.document_files import DocumentFiles
@@ -75,7 +74,6 @@ from gateway.server.health import ReadinessProbe
 from gateway.server.http.operation_contexts import OperationContexts
 from gateway.server.http.operation_runner import OperationRunner
 from gateway.telemetry.audit import audit_refused_access
-from gateway.telemetry.metrics import GatewayMetrics
 from gateway.telemetry.operation_observer import OperationObserver
 from gateway.viewer.viewer_ports import no_rate_limit
 from gateway.viewer.viewer_services import ViewerServices
@@ -137,13 +135,13 @@ def build_gateway_app(
         return delete_owned(client.bind(find_own_credential(), is_own_key=True), refused)
 
     ledger = ledger or make_ledger(settings, upstream, delete_refused, metrics)
-    redis = _redis_connection(settings, metrics)
+    redis = make_redis_connection(settings, metrics)
     kept = make_kept_records(ledger.kept, redis, upstream)
     client = make_upstream_client(settings, options, kept, metrics=metrics, tracing=observer.tracing)
     refused, accepted = RefusedCredentials(), AcceptedCredentials()
     limits = _caller_limits(settings, accepted)
     shared_cache = SharedCache(cache_options(settings), is_refused=refused.__contains__, metrics=metrics)
-    event_log = _event_log(settings, redis)
+    event_log = make_event_log(settings, redis)
     counts = fit_connections(settings)
 
     async def invalidate_moved(scope: str, key: RunKey | ThreadKey) -> None:
@@ -213,7 +211,8 @@ def build_gateway_app(
     probe = ReadinessProbe(
         lambda: client.ping(find_own_credential()),
         check_ledger=ledger.check,
-        needs_ledger=settings.gateway_jwt_issuer is not None,
+        # Without it, nobody's threads are known, or no run of an upstream with responses.
+        needs_ledger=settings.gateway_jwt_issuer is not None or options.dialect.family == "responses",
         is_stopping=lambda: endpoint.operation_tasks.is_draining,
     )
     app = create_app(
@@ -331,28 +330,6 @@ def _authenticator(
         return by_tokens
     policy = CredentialPolicy(own_credential() is not None, settings.upstream_anonymous, origins)
     return CredentialAuthenticator(policy, upstream, own_credential)
-
-
-def _redis_connection(settings: Settings, metrics: GatewayMetrics | None) -> RedisConnection | None:
-    if settings.redis_url is None:
-        return None
-    return RedisConnection(settings.redis_url.get_secret_value(), cluster=settings.redis_cluster, metrics=metrics)
-
-
-def _event_log(settings: Settings, connection: RedisConnection | None) -> EventLog:
-    if connection is None:
-        return MemoryLog(
-            lease_seconds=settings.gateway_run_lease_seconds,
-            max_entries=settings.gateway_run_log_entries,
-            max_bytes=settings.gateway_run_log_bytes,
-            retention_seconds=settings.gateway_run_log_seconds,
-        )
-    return RedisLog(
-        connection,
-        lease_seconds=settings.gateway_run_lease_seconds,
-        max_entries=settings.gateway_run_log_entries,
-        retention_seconds=settings.gateway_run_log_seconds,
-    )
 
 
 def emulator_keys(settings: Settings) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from gateway.emulator.model.model_client import ModelOptions
 from gateway.emulator.model.model_runs import MODEL_RUNS
 from gateway.ledger.ledger_store import CannotOpenError
 from gateway.ledger.memory_kept_records import make_memory_records
+from gateway.ledger.ownership import BorrowedLedger
 from gateway.run_log.run_log_options import RunLogOptions
 from gateway.server.app import CONNECTION_LIMITS, listening
 from gateway.server.http.request_limits import SubscriptionLimits
@@ -123,6 +124,24 @@ async def test_leases_on_threads_are_longer_where_each_renewal_writes_to_the_dat
     assert isinstance(client, ResponsesClient)
     assert (client.streams.options.lock_seconds, client.streams.options.expiry_seconds) == (expected, 77.0)
     await client.close()
+
+
+class _LostLedger(BorrowedLedger):
+    """A ledger that does not answer."""
+
+    async def check(self) -> bool:  # type: ignore[override]  # one that another opens tells nothing
+        return False
+
+
+@pytest.mark.parametrize(("dialect", "status"), [("openai-v2", 200), ("openai-responses", 503)])
+async def test_a_gateway_over_responses_is_not_ready_without_its_ledger(
+    emulator: Emulator, dialect: str, status: int
+) -> None:
+    ledger = _LostLedger(None, kept=make_memory_records())
+    async with running_gateway(emulator.url, upstream_dialect=dialect, ledger=ledger) as gateway:
+        reply = await gateway.get("/readyz")
+    assert (reply.status, reply.json["checks"]["upstream"]) == (status, "ok")
+    assert reply.json["checks"]["ledger"] != "ok"
 
 
 async def test_an_upstream_with_responses_needs_what_is_kept_of_it() -> None:
