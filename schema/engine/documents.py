@@ -33,6 +33,12 @@ CHARACTERS_PER_PLANNED_FIELD = 4
 MAX_INLINE_CHARACTERS = 1_000
 """The longest document that is read on the event loop, which takes a few milliseconds at most."""
 
+MAX_UNREPEATED_CHARACTERS = 4_000
+"""The longest document that is cached when it comes for the first time. A usual one has a few hundred characters."""
+
+MAX_OFFERED = 1_000
+"""The number of longer documents that are remembered, by their hashes, until they come again."""
+
 MAX_PINNED_CHARACTERS = 1_000_000
 """The total length of the pinned documents: some thousand usual ones, at most some 240 MB."""
 
@@ -74,13 +80,16 @@ class DocumentCache:
     """An LRU cache of parsed documents, limited to `max_characters` in total.
 
     A limit on their number would be no bound, since callers choose the documents: a syntax tree takes up to 240 bytes
-    per character. The plans of a document count as the characters that take as much memory.
+    per character. The plans of a document count as the characters that take as much memory. A long document is stored
+    when it comes for the second time: a program that sends another one each time would evict all that are used.
     """
 
     def __init__(self, max_characters: int) -> None:
         """Start with an empty cache."""
         # Each document with its size.
         self._entries: LRUCache[str, tuple[ParsedDocument, int]] = LRUCache(max_characters, itemgetter(1))
+        # The hashes of long documents that came once.
+        self._offered: LRUCache[int, bool] = LRUCache(MAX_OFFERED)
 
     def get(self, text: str) -> ParsedDocument | None:
         """Return the document of a text if it is in the cache."""
@@ -88,9 +97,19 @@ class DocumentCache:
         return document
 
     def store(self, document: ParsedDocument) -> None:
-        """Store a document and evict the least recently used. A document over a tenth of the limit is not stored."""
-        if len(document.text) * 10 <= self._entries.maxsize and document.text not in self._entries:
-            self._entries[document.text] = (document, self._measure(document))
+        """Store a document and evict the least recently used. A document over a tenth of the limit is not stored.
+
+        One of more than `MAX_UNREPEATED_CHARACTERS` is stored if it was offered before.
+        """
+        text = document.text
+        if len(text) * 10 <= self._entries.maxsize and text not in self._entries and self._is_repeated(text):
+            self._entries[text] = (document, self._measure(document))
+
+    def _is_repeated(self, text: str) -> bool:
+        if len(text) <= MAX_UNREPEATED_CHARACTERS or hash(text) in self._offered:
+            return True
+        self._offered[hash(text)] = True
+        return False
 
     def update_size(self, document: ParsedDocument) -> None:
         """Measure a document again after its execution, if it is in the cache."""

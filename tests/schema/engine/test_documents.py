@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from graphql import DocumentNode, GraphQLError, OperationType, ValidationRule, build_schema, parse
 
-from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument
+from schema.engine.documents import MAX_UNREPEATED_CHARACTERS, DocumentCache, DocumentReader, ParsedDocument
 from schema.engine.plan_execution import PositionPlans
 
 NODE = parse("{ a }")
@@ -53,6 +53,17 @@ def test_one_long_document_does_not_evict_the_others() -> None:
     cache.store(document("long", 11))
     assert cache.get(text("long", 11)) is None
     assert cache.get(text("short"))
+
+
+def test_a_long_document_is_stored_when_it_comes_again_so_that_new_ones_evict_none() -> None:
+    cache = DocumentCache(100_000)
+    cache.store(used := document("used", MAX_UNREPEATED_CHARACTERS))
+    for number in range(100):
+        cache.store(document(str(number), MAX_UNREPEATED_CHARACTERS + 1))
+    assert cache.get(used.text) is used
+    assert cache.get(text("99", MAX_UNREPEATED_CHARACTERS + 1)) is None
+    cache.store(again := document("99", MAX_UNREPEATED_CHARACTERS + 1))
+    assert cache.get(again.text) is again
 
 
 def planned(name: str, fields: int) -> ParsedDocument:
