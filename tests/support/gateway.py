@@ -1,6 +1,7 @@
 """A real gateway on a loopback socket, and the demo as a user starts it."""
 
 import functools
+import gc
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from gateway.emulator.http.partitions import partition_from_key
 from gateway.ledger.ownership import BorrowedLedger
 from gateway.server.app import listening
 from gateway.viewer.list_watch import ListWatch
+from schema.operations.gateway_schema import GatewaySchema
 from schema.root import build_schema
 from tests.support.emulator import Emulator
 from tests.support.graphql import GraphQLClient
@@ -32,8 +34,16 @@ ROOT = Path(__file__).parents[2]
 
 URL_SECRET = "a secret of the tests, 0123456789abcdef"
 
-# Gateways with the same limits share a schema, since building it is most of the work of a start.
-shared_schema = functools.cache(build_schema)
+
+@functools.cache
+def shared_schema(**limits: Any) -> GatewaySchema:
+    """Build a schema. Gateways with the same limits share it, since building it is most of the work of a start.
+
+    It stays until the process ends, and is left out of garbage collections like that of a served gateway.
+    """
+    schema = build_schema(**limits)
+    gc.freeze()
+    return schema
 
 
 class Gateway(GraphQLClient):
