@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
+from types import FunctionType
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from graphql import FieldNode, GraphQLField, GraphQLObjectType, GraphQLScalarType, GraphQLSchema, get_named_type
 from strawberry.types.field import StrawberryField
 from strawberry.types.fields.resolver import StrawberryResolver
 
+from schema.engine.inlining import write_expression
 from schema.engine.selection import Fragments, selects_any
 
 Function: TypeAlias = Callable[..., Any]
@@ -123,6 +125,8 @@ def _direct_call_from_resolver(
         types = {one.python_name: one.type for one in resolver.arguments if one.python_name in converted}
         function = _converting(function, types, convert)
     is_plain = not (wants_info or by_name or resolver.is_async)
+    if is_plain and isinstance(function, FunctionType):
+        write_expression(function)  # now, since it takes a millisecond
     return DirectCall(function, wants_info, by_name, is_plain, getattr(resolver.wrapped_func, FIND_KEY, None))
 
 

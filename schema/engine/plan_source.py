@@ -4,23 +4,23 @@ For the position `thread.messages.edges.node` of a query, the source may be
 
     def complete(parent, execution):
         text = 0
-        v0 = get_3(parent)  # id: ID!
-        if type(v0) is not str: v0 = complete_4(v0, execution)
-        v1 = get_5(parent)  # words: String!
+        v0 = to_opaque_3(TYPE_NAMES_4[type(parent.key)], *parent.key)  # id: ID!
+        if type(v0) is not str: v0 = complete_5(v0, execution)
+        v1 = text_from_content_6(parent.wire.content)  # words: String!
         if type(v1) is str: text += len(v1) if v1.isascii() else text_bytes(v1)
-        else: v1 = complete_6(v1, execution)
+        else: v1 = complete_7(v1, execution)
         response = {'id': v0, 'words': v1, 'run': None}
         execution.structure_bytes += 68
         execution.object_count += 1
         execution.text_bytes += text
         if execution.structure_bytes + execution.text_bytes > execution.max_answer_bytes:
             raise NotCompilableError
-        resolve_7(parent, execution, response, 'run')
+        resolve_8(parent, execution, response, 'run')
         return response
 
 Of the document, only response names come into the source, as literals of GraphQL names. All else is a constant that a
-name of this module's own is bound to: functions of fields, classes, completers. `show_plans` shows the source of the
-plans of a document.
+name with a number is bound to: functions of fields, classes, completers. `inlining.py` writes how the value of a field
+is found: by the expression of its function, if that is all. `show_plans` shows the source of the plans of a document.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from schema.engine.completers import (
     enum_names,
     measure_leaf,
 )
+from schema.engine.inlining import inline_call
 from schema.engine.plan_execution import Completer, NotCompilableError
 from schema.engine.planned_fields import PlainField, PlannedField, ResolvedField
 
@@ -91,7 +92,8 @@ class _Writer:
             value = "None"
             if isinstance(field, PlainField):
                 value = f"v{len(members)}"
-                values.append(f"{value} = {self._bind('get', field.get)}(parent)  # {field.name}: {field.type_}")
+                got = inline_call(field.get, self._bind)
+                values.append(f"{value} = {got}  # {field.name}: {field.type_}")
                 values += self._complete(value, field)
             elif isinstance(field, ResolvedField):
                 resolve = self._bind("resolve", field.resolve)

@@ -19,28 +19,28 @@ SOURCE = """\
 # Message
 def complete(parent, execution):
     text = 0
-    v0 = get_3(parent)  # words: String!
+    v0 = text_from_content_3(parent.wire.content)  # words: String!
     if type(v0) is str: text += len(v0) if v0.isascii() else text_bytes(v0)
     else: v0 = complete_4(v0, execution)
-    v1 = get_5(parent)  # role: MessageRole!
-    v1 = names_6[v1._value_]
-    v2 = get_7(parent)  # createdAt: DateTime
+    v1 = recognize_5(MessageRole_6, parent.wire.role)  # role: MessageRole!
+    v1 = names_7[v1._value_]
+    v2 = to_date_time_8(parent.wire.created_at or None)  # createdAt: DateTime
     if v2 is not None:
-        v2 = coerce_8(v2)
+        v2 = coerce_9(v2)
         text += len(v2) if type(v2) is str and v2.isascii() else measure_leaf(v2)
-    v3 = get_9(parent)  # content: [MessageContent!]!
+    v3 = content_from_wire_10(parent.wire.content)  # content: [MessageContent!]!
     if type(v3) is not list or len(v3) > 20 or execution.structure_bytes > execution.turn_ends_at:
-        v3 = complete_11(v3, execution)
+        v3 = complete_12(v3, execution)
     elif v3:
         execution.structure_bytes += 2 * len(v3)
-        v3 = [objects_10[type(item)](item, execution) for item in v3]
+        v3 = [objects_11[type(item)](item, execution) for item in v3]
     response = {'words': v0, 'role': v1, 'createdAt': v2, 'content': v3, 'run': None}
     execution.structure_bytes += 50
     execution.object_count += 1
     execution.text_bytes += text
     if execution.structure_bytes + execution.text_bytes > execution.max_answer_bytes:
         raise NotCompilableError
-    resolve_12(parent, execution, response, 'run')
+    resolve_13(parent, execution, response, 'run')
     return response
 """
 
