@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from gateway import cli_copy, cli_ledger, cli_sign_in, config
 from gateway.cli_parser import build_parser, print_faults
 from gateway.config import BadSettingsError, Settings, load_settings
+from gateway.event_loop import find_loop_factory
 from gateway.process_memory import return_memory_until, tune_garbage_collector
 from gateway.settings.setting_types import Profile
 from gateway.telemetry.logs import configure_logging
@@ -66,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         commands = {"copy": cli_copy.run_copy_command, "ledger": cli_ledger.run_ledger_command}
         if arguments.command in commands:
             return asyncio.run(commands[arguments.command](arguments, settings))
-        return asyncio.run(_run(arguments, settings, sys.argv[1:] if argv is None else argv))
+        with asyncio.Runner(loop_factory=find_loop_factory(arguments.command)) as runner:
+            return runner.run(_run(arguments, settings, sys.argv[1:] if argv is None else argv))
     except BadSettingsError as error:
         return print_faults(error.faults)
     except CannotStartError as error:

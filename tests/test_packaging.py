@@ -104,7 +104,7 @@ def test_every_dependency_has_its_version_in_the_constraints() -> None:
         for pin in map(Requirement, (line for line in lines if not line.startswith("#")))
     }
     optional = project["optional-dependencies"]
-    requirements = map(Requirement, (*project["dependencies"], *optional["traces"], *optional["test"]))
+    requirements = map(Requirement, (text for texts in (project["dependencies"], *optional.values()) for text in texts))
     for requirement in requirements:
         if requirement.name == "threads-gateway":
             continue

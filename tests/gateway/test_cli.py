@@ -1,3 +1,4 @@
+import argparse
 import asyncio
 import ctypes
 import gc
@@ -330,7 +331,7 @@ async def test_free_memory_is_given_back_until_the_process_stops(monkeypatch: py
     [
         ("sqlite:////nowhere/ledger.db", "No such file or directory: /nowhere/ledger.db"),
         ("sqlite:////tmp/ledger.db?mode=ro", "expected sqlite:////path/ledger.db without options"),
-        ("postgresql://u:hunter2@127.0.0.1:1/db", "Connect call failed"),
+        ("postgresql://u:hunter2@127.0.0.1:1/db", "Connect"),
         ("postgresql://u:hunter2@127.0.0.1:1/db?sslmode=some", "`sslmode` parameter must be one of"),
         ("postgresql://u:hunter2@127.0.0.1:1/db?charset=latin1", "got 'charset'"),
     ],
@@ -347,3 +348,19 @@ def test_a_database_that_cannot_be_used_refuses_to_start(
     assert line.startswith("GATEWAY_DATABASE_URL: the database cannot be used: ")
     assert reason in line
     assert "hunter2" not in line
+
+
+def test_serve_runs_on_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops: dict[str, str] = {}
+
+    async def run(arguments: argparse.Namespace, *_: object) -> int:
+        loops[arguments.command] = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+        return 0
+
+    monkeypatch.setattr(cli, "_run", run)
+    for command in ("serve", "demo", "emulator"):
+        assert main([command]) == 0
+    assert loops == {"serve": "uvloop", "demo": "asyncio", "emulator": "asyncio"}
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert main(["serve"]) == 0
+    assert loops["serve"] == "asyncio"

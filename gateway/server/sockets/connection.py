@@ -108,7 +108,7 @@ class StalledClientWatch:
         self._start_timer()
 
 
-class Connection(web.RequestHandler, asyncio.BufferedProtocol):
+class Connection(web.RequestHandler):
     """One connection, with what aiohttp has no limit for: first headers, unfinished messages, unread bytes.
 
     It holds for all that a connection carries: responses, event streams and WebSockets. It is read in small pieces and
@@ -180,13 +180,11 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         loop = asyncio.get_running_loop()
         self._header_timer = loop.call_later(self._limits.header_seconds, connected.abort)
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        return self._fair_reads.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def on_read(self, data: bytes) -> None:
+        """Take a piece that was read."""
         if self._client_transport is not None:
-            self._client_transport.count_read(nbytes)
-        self.data_received(bytes(self._fair_reads.buffer[:nbytes]))
+            self._client_transport.count_read(len(data))
+        self.data_received(data)
 
     def data_received(self, data: bytes) -> None:
         if not self.first_headers.done():

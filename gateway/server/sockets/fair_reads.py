@@ -41,6 +41,17 @@ class ReadAllowance:
         return self._bytes >= 0
 
 
+class Receiver(Protocol):
+    """A protocol that takes pieces of a connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def on_read(self, data: bytes) -> None: ...
+    def eof_received(self) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, exc: BaseException | None) -> None: ...
+
+
 class WaitingReader(Protocol):
     """A connection that waits for its turn."""
 
@@ -89,3 +100,37 @@ class FairReads:
             self._waiting.popleft().on_turn()
         if self._waiting:
             self._loop.call_soon(self._run_turn)
+
+
+class PiecewiseProtocol(asyncio.BufferedProtocol):
+    """What a loop reads a connection for: each piece into the memory of `fair_reads`, and no more at once.
+
+    It is no part of the receiver, since uvloop would hand a protocol of aiohttp as much as has arrived.
+    """
+
+    def __init__(self, receiver: Receiver, fair_reads: FairReads) -> None:
+        """Read for a receiver."""
+        self._on_read = receiver.on_read
+        self._buffer = fair_reads.buffer
+        self._receiver = receiver
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._on_read(bytes(self._buffer[:nbytes]))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._receiver.connection_made(transport)
+
+    def eof_received(self) -> None:
+        self._receiver.eof_received()
+
+    def pause_writing(self) -> None:
+        self._receiver.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._receiver.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._receiver.connection_lost(exc)

@@ -14,7 +14,7 @@ from gateway.background_tasks import BackgroundTasks
 from gateway.server.http.held_bytes import HeldBytes, UnfinishedBytes, UnreadBytes
 from gateway.server.sockets.connection import Connection
 from gateway.server.sockets.connection_limits import ConnectionLimits
-from gateway.server.sockets.fair_reads import FairReads
+from gateway.server.sockets.fair_reads import FairReads, PiecewiseProtocol
 from gateway.server.sockets.lingering_close import LingeringCloses
 from gateway.telemetry.rare_warning import RareWarning
 
@@ -135,7 +135,8 @@ class Listener:
 
     async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
+            protocol = PiecewiseProtocol(connection, self._fair_reads)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, accepted)
         except OSError:
             accepted.close()
             self._connections.discard(connection)

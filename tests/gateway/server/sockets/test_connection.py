@@ -6,6 +6,9 @@ import pytest
 from gateway.server.http.held_bytes import UnreadBytes
 from gateway.server.sockets.connection import StalledClientWatch
 
+# The time of uvloop cannot be set.
+pytestmark = pytest.mark.asyncio(loop_factories=["asyncio"])
+
 
 class FakeTransport:
     """A transport with as many waiting bytes as a test sets."""
