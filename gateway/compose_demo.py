@@ -11,10 +11,11 @@ import msgspec
 from gateway.compose_options import own_credential, upstream_identity, upstream_options
 from gateway.compose_upstream import GATEWAY_SHELF, make_upstream_client
 from gateway.config import Settings
-from gateway.emulator.demo.seed import DEMO_THREADS, DEMO_UPLOADS
+from gateway.emulator.demo.seed import DEMO_CONVERSATIONS, DEMO_THREADS, DEMO_UPLOADS
 from gateway.emulator.demo.told_runs import ToldConversation, ToldDemo
 from gateway.identity.principal import Owner, UpstreamIdentity, own_key_digest
 from gateway.ledger.demo_ledger import (
+    add_demo_aliases,
     add_demo_assistants,
     add_demo_objects,
     add_demo_records,
@@ -69,6 +70,8 @@ async def _add_demo(settings: Settings, store: LedgerStore, owner: RecordOwner, 
     if options.dialect.family == "responses":
         thread_ids = [conversation.conversation_id for conversation in told.conversations]
         await _add_runs(store.kept, told.conversations)
+        # The example operations name the demo's threads.
+        await add_demo_aliases(store, options.dialect.family, dict(zip(DEMO_THREADS, DEMO_CONVERSATIONS, strict=True)))
         assistants = msgspec.json.decode(msgspec.json.encode(told.assistants), type=list[AssistantObject])
         shelf = GATEWAY_SHELF if isinstance(owner, Owner) else owner.digest
         await add_demo_assistants(store.kept, shelf, assistants)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.identity.principal import Owner
+from gateway.ledger.copy_store import ObjectCopy
 from gateway.ledger.ledger_link import LedgerLink
 from gateway.ledger.ledger_store import LedgerStore, ObjectKind
 from gateway.ledger.linked_kept_records import link_kept_records
@@ -65,6 +66,13 @@ async def add_demo_assistants(kept: KeptRecords, shelf: str, assistants: Sequenc
     for assistant in assistants:
         if assistant.id not in known:
             await kept.assistants.add_assistant(shelf, assistant)
+
+
+async def add_demo_aliases(store: LedgerStore, family: str, new_ids: Mapping[str, str]) -> None:
+    """Let ids of threads stand for those of conversations that tell the same, as if they had been copied."""
+    now = int(time.time())
+    for thread_id, new_id in new_ids.items():
+        await store.copies.put_copy(family, ObjectKind.THREAD, ObjectCopy(thread_id, new_id, is_done=True), now)
 
 
 async def add_demo_records(store: LedgerStore, sightings: Sequence[Sighting]) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import OperationType
 
 from gateway.compose import DEMO_KEY
 from gateway.emulator.demo import seed
 from schema.contract.keys import ThreadKey, to_global_id
 from tests.support.emulator import Emulator, running_emulator
+from tests.support.examples import load_examples
 from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_demo_gateway
 from tests.support.mutations import succeed
@@ -91,6 +93,19 @@ async def test_every_conversation_shows_its_runs_with_their_assistants_and_its_m
         completed = {run["id"] for run in runs if run["status"] == "COMPLETED"}
         assert completed <= {message["run"]["id"] for message in messages if message["run"]}
     assert len(threads[5]["messages"]["nodes"]) == 140
+
+
+async def test_the_examples_show_the_conversations_in_place_of_the_threads_that_they_name(demo: Gateway) -> None:
+    failed = set()
+    for example in load_examples():
+        if OperationType.SUBSCRIPTION not in example.kinds:
+            answer = await demo.execute(example.text)
+            if "errors" in answer or any(
+                isinstance(one, dict) and one.get("userErrors") for one in answer["data"].values()
+            ):
+                failed.add(example.name)
+    # Three name a run, which has another id here. A message has no metadata.
+    assert failed == {"04-run-with-steps", "08-nodes", "12-answer-tool-calls", "11-reply"}
 
 
 async def test_the_run_that_waits_goes_on_when_its_call_is_answered(demo_emulator: Emulator, demo: Gateway) -> None:
