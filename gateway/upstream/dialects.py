@@ -53,8 +53,9 @@ class Dialect:
     without that parameter. `missing_operations` are operations that this server is known not to have: they are refused
     without a call. For other missing operations, the response of the upstream shows it.
 
-    `lists_runs`: the server lists the runs of a thread, whoever started them. `has_background`: its responses can go on
-    without a reader. `replays_streams`: the stream of such a response can be read again from any event.
+    `lists_runs`: the server lists the runs of a thread, whoever started them. `filters_items`: it can list the items of
+    one type. `has_background`: its responses can go on without a reader. `replays_streams`: the stream of such a
+    response can be read again from any event.
     """
 
     name: DialectName
@@ -65,6 +66,7 @@ class Dialect:
     includes_search_content: bool = False
     lists_threads: bool = False
     lists_runs: bool = True
+    filters_items: bool = False
     has_background: bool = True
     replays_streams: bool = False
     missing_operations: frozenset[str] = frozenset()
@@ -170,6 +172,7 @@ DIALECTS: Mapping[DialectName, Dialect] = {
             beta_header=False,
             includes_search_content=True,
             lists_threads=True,
+            filters_items=True,
             replays_streams=True,
             missing_operations=_MESSAGE_FILES | _UPDATES,
         ),

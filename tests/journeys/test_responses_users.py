@@ -24,7 +24,7 @@ from tests.support.responses_gateway import (
     start_response_run,
 )
 from tests.support.signed_in import NamedUsers, UserClient
-from tests.support.viewer_gateways import THREADS, clocked_emulator, eventually_equal, list_waiting
+from tests.support.viewer_gateways import DEADLINE_SECONDS, THREADS, clocked_emulator, eventually_equal, list_waiting
 
 RUN = "status usage { totalTokens } steps { nodes { status } } messages { nodes { text } }"
 
@@ -46,6 +46,7 @@ async def gateway(request: pytest.FixtureRequest, emulator: Emulator, tmp_path: 
         upstream_dialect=request.param,
         gateway_database_url=f"sqlite:///{tmp_path}/ledger.db",
         gateway_cache=True,
+        gateway_ledger_deadline_seconds=DEADLINE_SECONDS,
     ) as gateway:
         yield gateway
 
@@ -122,6 +123,7 @@ async def test_a_list_of_conversations_fills_the_threads_of_a_credential(emulato
         f"{emulator.root_url}/openai/v1",
         upstream_dialect="foundry-responses",
         gateway_database_url=f"sqlite:///{tmp_path}/ledger.db",
+        gateway_ledger_deadline_seconds=DEADLINE_SECONDS,
     ) as gateway:
 
         async def list_ids() -> list[str]:

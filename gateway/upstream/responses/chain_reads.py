@@ -100,16 +100,26 @@ class ChainReads:
     async def list_steps(
         self, keys: Sequence[RunStepPageKey], on_result: OnResult[RunStepPageKey, Page[RunStepObject]] | None = None
     ) -> Results[Page[RunStepObject]]:
-        """List the steps of runs, each run once."""
-        chains = await self.load([RunKey(key.thread_id, key.run_id) for key in keys])
-        results: list[Page[RunStepObject] | GatewayError] = []
-        for key in keys:
-            chain = chains[RunKey(key.thread_id, key.run_id)]
-            page = chain if isinstance(chain, GatewayError) else cut_window(chain.steps, key.window)
-            results.append(not_found("step", key.window.after or "") if page is None else page)
-            if on_result is not None:
-                on_result(key, results[-1])
-        return results
+        """List the steps of runs, each run once. No run waits for another."""
+        pages_of_runs: dict[RunKey, list[RunStepPageKey]] = {}
+        for key in dict.fromkeys(keys):
+            pages_of_runs.setdefault(RunKey(key.thread_id, key.run_id), []).append(key)
+        try:
+            records = await self._find_records(list(pages_of_runs))
+        except GatewayError as error:
+            return [error] * len(keys)
+        results: dict[RunStepPageKey, Page[RunStepObject] | GatewayError] = {}
+
+        async def list_of_run(run: RunKey) -> None:
+            chain = (await self._load([run], records))[run]
+            for key in pages_of_runs[run]:
+                page = chain if isinstance(chain, GatewayError) else cut_window(chain.steps, key.window)
+                results[key] = not_found("step", key.window.after or "") if page is None else page
+                if on_result is not None:
+                    on_result(key, results[key])
+
+        await asyncio.gather(*map(list_of_run, pages_of_runs))
+        return [results[key] for key in keys]
 
     async def load(self, keys: Sequence[RunKey]) -> Mapping[RunKey, LoadedChain | GatewayError]:
         """Load the responses of runs, all at the same time, and write back what they say."""

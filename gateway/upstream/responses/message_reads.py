@@ -83,7 +83,7 @@ class MessageReads:
     async def _read_items(self, key: MessagePageKey) -> Page[ListedItemObject] | GatewayError:
         """Read the items that are messages. A page with few of them is read on, within a bound."""
         thread_id, _, (limit, order, after) = key
-        item_type = "message" if self._upstream.dialect.lists_threads else None
+        item_type = "message" if self._upstream.dialect.filters_items else None
         size = limit if item_type else min(2 * limit, UPSTREAM_PAGE_SIZE)
         messages: list[ListedItemObject] = []
         further_pages = MAX_FURTHER_PAGES

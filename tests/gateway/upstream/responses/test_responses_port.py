@@ -326,6 +326,27 @@ async def test_a_page_is_read_once_and_reported_once_however_often_it_is_asked_f
     assert sorted(reported) == sorted([(key, first), (missing, failed)])
 
 
+async def test_the_steps_of_a_slow_run_delay_no_other_run(emulator: Emulator, api: BoundResponsesApi) -> None:
+    keys = [await start(api, await new_thread(api)) for _ in range(3)]
+    emulator.clock.advance(LONG_SECONDS)
+    pages = [RunStepPageKey(*key, FIRST) for key in keys]
+    emulator.misbehave("getResponse:latency=60s:first=1")
+    reported: dict[RunStepPageKey, object] = {}
+    two_are_there = asyncio.Event()
+
+    def report(key: RunStepPageKey, page: object) -> None:
+        reported[key] = page
+        if len(reported) == 2:
+            two_are_there.set()
+
+    listing = asyncio.create_task(api.list(RUN_STEPS, [*pages, pages[0]], on_result=report))
+    await asyncio.wait_for(two_are_there.wait(), 20)
+    assert codes(list(reported.values())) == [None, None]
+    listing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listing
+
+
 async def test_many_messages_of_a_thread_are_read_by_one_list(emulator: Emulator, api: BoundResponsesApi) -> None:
     thread = await new_thread(api)
     ids = [(await api.write(writes.CREATE_MESSAGE, thread, MESSAGE)).id for _ in range(4)]
