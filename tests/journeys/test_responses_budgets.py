@@ -39,7 +39,9 @@ async def cost_of(gateway: Gateway, query: str, **variables: Any) -> tuple[Any, 
     """Return the data of a query and its cost."""
     answer = await gateway.execute(query, variables)
     assert "errors" not in answer, answer
-    return answer["data"], answer["extensions"]["cost"]
+    cost = answer["extensions"]["cost"]
+    assert cost["upstreamCalls"] <= cost["predictedCalls"]
+    return answer["data"], cost
 
 
 async def test_a_thread_with_its_messages_and_their_runs_is_one_round_of_two_calls(emulator: Emulator) -> None:
@@ -93,6 +95,27 @@ async def test_writes_cost_what_the_table_says(emulator: Emulator, tools: list[d
         outputs = [{"callId": call["callId"], "output": "22 °C"}]
         query = """mutation ($input: SubmitToolOutputsInput!) {
           submitToolOutputs(input: $input) { run { status } userErrors { code } } }"""
-        _, cost = await cost_of(gateway, query, input={"runId": run["id"], "toolOutputs": outputs})
+        await cost_of(gateway, query, input={"runId": run["id"], "toolOutputs": outputs})
         assert emulator.counts.by_operation == {"getResponse": 1, "createResponse": 1}
-        assert cost["upstreamCalls"] <= cost["predictedCalls"]
+
+
+async def test_an_ended_run_with_its_steps_costs_three_calls_and_once_its_end_is_known_none(
+    emulator: Emulator,
+) -> None:
+    query = """query ($id: ID!) { run(id: $id) { status usage { totalTokens } assistant { model }
+      steps { nodes { type status } } messages { nodes { id text } } } }"""
+    kept = make_memory_records()
+    async with running_responses_gateway(emulator, kept=kept) as first:
+        assistant_id, thread_id = await new_assistant(first), await new_thread(first)
+        run = await start_response_run(first, thread_id, assistant_id)
+        emulator.clock.advance(LONG_SECONDS)
+        assert (await read_run(first, run["id"], "status"))["status"] == "COMPLETED"
+    async with running_responses_gateway(emulator, kept=kept, gateway_cost=True, gateway_cache=True) as gateway:
+        emulator.counts.reset()
+        found, _ = await cost_of(gateway, query, id=run["id"])
+        # The steps and the messages; that the caller may see the thread.
+        assert emulator.counts.by_operation == {"getResponse": 2, "getConversation": 1}
+        # Only what is read after the run's end is known is sure to be complete, and is kept.
+        assert (await cost_of(gateway, query, id=run["id"]))[0] == found
+        again, cost = await cost_of(gateway, query, id=run["id"])
+        assert (again, cost["upstreamCalls"]) == (found, 0)
