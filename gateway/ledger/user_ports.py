@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 from gateway.cache.cached_threads_api import OperationResponses
 from gateway.cache.shared_cache import SharedCache
@@ -44,6 +45,7 @@ class UserPorts:
         self._redacted_events = RedactedEvents()
         self._may_override_runs = may_override_runs
         self._sees_instructions = sees_instructions
+        self._has_followers = asyncio.Event()
 
     def bind(self, principal: Principal, upstream: ThreadsApi, open_port: OpenPort) -> OwnedThreadsApi:
         """Make the port of one operation, over the ports of scopes that `open_port` opens over `upstream`."""
@@ -63,6 +65,7 @@ class UserPorts:
     def bind_events(self, principal: Principal, open_events: Callable[[str], RunEvents]) -> OwnedRunEvents:
         """Make the port of the run events of one operation."""
         access = self.open_access(principal)
+        self._has_followers.set()
         return OwnedRunEvents(access, self._ownership, open_events, self._redacted_events, self._permissions(access))
 
     def open_access(self, principal: Principal) -> ThreadAccess:
@@ -96,9 +99,13 @@ class UserPorts:
         permissions = Permissions(is_admin, self._may_override_runs, self._sees_instructions)
         return feed if permissions.sees_all else RedactedFeed(feed, self._redacted_events, permissions)
 
-    async def watch_owners(self, hub: RunLogHub) -> None:
-        """End the readers of logs whose thread has another owner than before. Runs without end."""
-        await OwnerWatch(hub, self._ownership, self.owner_scopes).run()
+    async def watch_owners(self, hub: RunLogHub, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """End the readers of logs whose thread has another owner than before. Runs without end.
+
+        Nothing ends before a user follows something: where nobody signs in, logs lie in the scopes of credentials.
+        """
+        await self._has_followers.wait()
+        await OwnerWatch(hub, self._ownership, self.owner_scopes, sleep=sleep).run()
 
     def _permissions(self, access: ThreadAccess) -> Permissions:
         return Permissions(access.user.is_admin, self._may_override_runs, self._sees_instructions)

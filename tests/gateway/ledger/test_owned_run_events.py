@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.background_tasks import end_tasks
 from gateway.cache.shared_cache import SharedCache
 from gateway.ledger.ledger_store import MadeFile
 from gateway.ledger.owner_watch import CHECK_SECONDS, OwnerWatch
@@ -189,3 +190,18 @@ async def test_owners_are_compared_again_and_again_in_one_look_up(
     watching.cancel()
     await settle()
     assert watching.cancelled()
+
+
+async def test_whoever_does_not_sign_in_follows_on_beside_a_ledger_of_owners(users: Users) -> None:
+    """Their logs lie in the scopes of their credentials, which no owner has."""
+    events = users.hub.bind("digest-of-a-key", lambda: users.world.api)
+    feed = await users.world.during(events.follow_run(RUN))
+    watching = asyncio.create_task(users.ports.watch_owners(users.hub, users.world.sleep))
+    await users.world.pass_seconds(3 * CHECK_SECONDS, step=1)
+    assert end_of(feed) is None
+    anns = await users.follow("ann")
+    users.ownership.owners.clear()
+    await users.world.pass_seconds(CHECK_SECONDS + 1, step=1)
+    assert end_of(anns) == GONE
+    await end_tasks(watching)
+    await feed.aclose()
