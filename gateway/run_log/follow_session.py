@@ -115,6 +115,11 @@ class FollowSession:
         """Whether this process polls it, or waits for the lease to do so."""
         return self._poll_task is not None and not self._poll_task.done()
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether it is followed by a stream that was opened again, in place of polls."""
+        return self.is_polling and self._poll_recorder is not None and self._poll_recorder.is_streaming
+
     def ensure_polling(self) -> None:
         """Start polling if needed: the session has readers and no stream of its own, and more events can come."""
         mirror = self.mirror

@@ -212,8 +212,8 @@ class RunLogHub:
         return FollowedCounts(
             logs=len(sessions),
             readers=sum(session.mirror.reader_count for session in sessions),
-            streams=sum(session.stream_count for session in sessions),
-            polls=sum(session.is_polling for session in sessions),
+            streams=sum(session.stream_count + session.is_replaying for session in sessions),
+            polls=sum(session.is_polling and not session.is_replaying for session in sessions),
             complete_resumes=self._resumes[True],
             expired_resumes=self._resumes[False],
         )

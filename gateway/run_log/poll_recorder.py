@@ -51,6 +51,11 @@ class PollRecorder:
         self.is_current = asyncio.Event()
         """Set once the log is current: a poll was tried here, another process polls, or polling has ended."""
 
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the run is followed by its stream now, and not polled."""
+        return self._replay.is_streaming
+
     def poll_soon(self) -> None:
         """Poll sooner than planned, after a write or for a reader that needs details."""
         self._poll_requested.set()

@@ -35,6 +35,8 @@ class ReplayRecorder:
         """The run as it waited when its stream was tried last."""
         self.is_due = False
         """Whether the run may have a stream that was not tried."""
+        self.is_streaming = False
+        """Whether the stream is recorded now."""
 
     def expect_stream(self) -> None:
         """Let a stream be opened before the next poll. A run that waits has none: it is polled until it goes on."""
@@ -70,9 +72,11 @@ class ReplayRecorder:
         if stream is None:
             return
         is_open.set()
+        self.is_streaming = True
         try:
             await self._record_stream(writer, stream)
         finally:
+            self.is_streaming = False
             await stream.aclose()
 
     async def _open_stream(self) -> RunStream | None:

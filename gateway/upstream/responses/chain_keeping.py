@@ -59,8 +59,9 @@ class NewResponse:
 class ChainKeeper:
     """Keeps one run. Owns the task that renews its lease; `aclose` ends it, and the lease then ends by itself.
 
-    `tasks` outlive the stream: they write what could not be written until its end. `on_cancelling` is called if another
-    process wants the run cancelled.
+    With `new`, it keeps a response that this process starts. Without, it keeps a run that was started elsewhere, of
+    which the ledger may know more already: only its end, and that it waits. `tasks` outlive the stream: they write what
+    could not be written until its end. `on_cancelling` is called if another process wants the run cancelled.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class ChainKeeper:
         self._tasks = tasks
         self._run_id = run_id
         self._new = new
+        self._was_started_here = new is not None
         self._on_cancelling = on_cancelling
         self._unsaved_chain: ChainRecord | None = None
         self._unsaved_response: str | None = None
@@ -89,9 +91,14 @@ class ChainKeeper:
         self._item_times: dict[str, int] = {}
         self._renew_task: asyncio.Task[None] | None = None
 
-    async def keep(self, events: Sequence[StreamEvent], response_id: str | None) -> list[StreamEvent]:
-        """Keep what events tell of the run, and return them with the times of messages as they are kept."""
-        kept = [await self._keep_event(event, response_id) for event in events]
+    async def keep(
+        self, events: Sequence[StreamEvent], response_id: str | None, *, is_last: bool = True
+    ) -> list[StreamEvent]:
+        """Keep what events tell of the run, and return them with the times of messages as they are kept.
+
+        The status of a response that is not the last one of its run is not that of the run.
+        """
+        kept = [await self._keep_event(event, response_id if is_last else None) for event in events]
         await self._save()
         return kept
 
@@ -100,8 +107,13 @@ class ChainKeeper:
         await self._keep_status(run, response_id, follows=False)
         await self._save()
 
-    def start_renewing(self) -> None:
-        """Renew the lease from now on, until the run ends or waits."""
+    async def hold_lease(self) -> None:
+        """Take the lease of a run that is under way, and renew it until the run ends or waits."""
+        if self._run_id is not None:
+            await self._renew_lease(self._run_id)
+        self._start_renewing()
+
+    def _start_renewing(self) -> None:
         if self._renew_task is None:
             self._renew_task = asyncio.create_task(self._renew_lease_periodically())
 
@@ -127,6 +139,8 @@ class ChainKeeper:
             return
         self._status = run.status
         waits = run.status == _WAITING
+        if not (self._was_started_here or waits or is_terminal(run.status)):
+            return
         ended_run = msgspec.json.encode(run) if is_terminal(run.status) else None
         self._unsaved_status = (run.status, self._options.now_seconds() if waits else None, ended_run)
         if is_terminal(run.status) or waits or not follows:
@@ -149,7 +163,7 @@ class ChainKeeper:
             chain = replace(new.chain, run_id=run_id, response_ids=(response_id,))
             self._unsaved_response, self._unsaved_chain = None, chain
         await self._save()
-        self.start_renewing()
+        self._start_renewing()
 
     async def _end_lease(self, run: RunObject) -> None:
         locks, options = self._kept.locks, self._options
@@ -217,12 +231,15 @@ class ChainKeeper:
                 continue
             if self._has_unsaved:
                 await self._save()
-            try:
-                await self._kept.locks.acquire(self._thread_id, self._run_id, seconds)
-                if self._on_cancelling is not None and await self._is_cancelling(self._run_id):
-                    await self._on_cancelling()
-            except GatewayError as error:
-                _logger.warning("The lease on a conversation could not be renewed: %s", error)
+            await self._renew_lease(self._run_id)
+
+    async def _renew_lease(self, run_id: str) -> None:
+        try:
+            await self._kept.locks.acquire(self._thread_id, run_id, self._options.lock_seconds)
+            if self._on_cancelling is not None and await self._is_cancelling(run_id):
+                await self._on_cancelling()
+        except GatewayError as error:
+            _logger.warning("The lease on a conversation could not be renewed: %s", error)
 
     async def _is_cancelling(self, run_id: str) -> bool:
         chain = (await self._kept.chains.find_chains([run_id])).get(run_id)

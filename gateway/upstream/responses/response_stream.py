@@ -115,6 +115,11 @@ class ResponseRunStream:
         return self._chain.background
 
     @property
+    def is_last_response(self) -> bool:
+        """Whether no further response of the run is known."""
+        return not self._chain.later
+
+    @property
     def response_id(self) -> str | None:
         """The id of the response that is read now, once it is known."""
         response = self._parser.translator.response

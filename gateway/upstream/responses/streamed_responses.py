@@ -32,6 +32,7 @@ from schema.contract.run_streams import RunStream, StreamConsumer, StreamEvent
 from schema.contract.statuses import is_terminal
 from schema.contract.wire import RunObject
 
+_UNDER_WAY = frozenset({"queued", "in_progress"})
 _REFUSING_STATUSES = frozenset({400, 422, 501})
 
 
@@ -184,7 +185,8 @@ class KeptResponseStream:
             self._run_id = next((event.wire.id for event in events if isinstance(event.wire, RunObject)), None)
             if self._run_id is not None:
                 self._foreground[self._run_id] = self._stream
-        return await self._keeper.keep(events, self._stream.response_id) if events else []
+        stream = self._stream
+        return await self._keeper.keep(events, stream.response_id, is_last=stream.is_last_response) if events else []
 
     async def aclose(self) -> None:
         if self._run_id is not None:
@@ -266,7 +268,8 @@ async def open_replay(
     stream = streams.new_stream(sender, followed, parser, None, known.id)
     await stream.open()
     keeper = streams.new_keeper(key.thread_id, run_id=key.run_id)
-    keeper.start_renewing()
+    if followed.later or known.status in _UNDER_WAY:
+        await keeper.hold_lease()
     return streams.keep_stream(stream, keeper)
 
 

@@ -158,9 +158,12 @@ async def test_a_run_that_nobody_streams_is_followed_by_its_stream_from_the_begi
     world: World, api: ReplayingApi
 ) -> None:
     api.events = EVENTS[:5]
-    feed = await world.during(world.process().events.follow_run(RUN))
+    process = world.process()
+    feed = await world.during(process.events.follow_run(RUN))
     reading = asyncio.ensure_future(take_all(feed))
     await world.pass_seconds(1)
+    followed = process.hub.count_followed()
+    assert (followed.streams, followed.polls) == (1, 0)
     for event in EVENTS[5:]:
         api.say(event)
     check_whole(await world.during(reading))
