@@ -103,7 +103,7 @@ class FairReads:
 
 
 class PiecewiseProtocol(asyncio.BufferedProtocol):
-    """What a loop reads a connection for: each piece into the memory of `fair_reads`, and no more at once.
+    """The protocol that a loop reads a connection for: each piece into the memory of `fair_reads`, and no more.
 
     It is no part of the receiver, since uvloop would hand a protocol of aiohttp as much as has arrived.
     """
