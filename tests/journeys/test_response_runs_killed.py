@@ -106,8 +106,9 @@ async def two_gateways(emulator: Emulator, valkey: Valkey, folder: Path) -> Asyn
     }
     environment = {name.upper(): str(value) for name, value in shared.items()}
     arguments = ("serve", "--port", "0", "--upstream-url", emulator.url)
-    async with running_gateway(emulator.url, **shared) as survivor, open_socket(survivor) as socket:
-        with running_command(*arguments, log=folder / "victim.log", **environment) as (process, printed):
+    # While the victim starts, nothing else runs here: the survivor would hold the database meanwhile.
+    with running_command(*arguments, log=folder / "victim.log", **environment) as (process, printed):
+        async with running_gateway(emulator.url, **shared) as survivor, open_socket(survivor) as socket:
             yield Pair(emulator, Gateway(url_in(printed, "GraphQL"), survivor.session), process, survivor, socket)
 
 
