@@ -3,10 +3,13 @@
 import pytest
 
 from tests.support.emulator import AUTHORIZATION, Emulator
+from tests.support.faces import both_faces
 from tests.support.file_client import target, uploaded
 from tests.support.file_samples import PNG
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.subscription_clients import open_socket
+
+pytestmark = both_faces
 
 FILE = "query ($id: ID!) { file(id: $id) { filename contentUrl } }"
 

@@ -9,7 +9,10 @@ import pytest
 from aiohttp import web
 
 from gateway.server.app import OPERATION_TASKS, listening
+from tests.support.faces import both_faces
 from tests.support.gateway import Gateway, running_gateway
+
+pytestmark = both_faces
 
 QUERY = {"query": 'query mutation { thread(id: "thread_1") { messages(first: 1000) { nodes { upstreamId } } } }'}
 """A query, although its text has the word of an operation that writes and so goes on without its client."""

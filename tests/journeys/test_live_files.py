@@ -4,10 +4,13 @@ import asyncio
 
 from tests.support.emulator import Emulator
 from tests.support.emulator_runs import LONG_SECONDS
+from tests.support.faces import both_faces
 from tests.support.file_client import target
 from tests.support.gateway import Gateway
 from tests.support.made_files import MADE_FILES, shown_files, start_drawing
 from tests.support.subscription_clients import open_socket, open_stream
+
+pytestmark = both_faces
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 

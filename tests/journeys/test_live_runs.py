@@ -25,10 +25,14 @@ from tests.support.emulator_runs import (
     wait_for_status,
     write_message,
 )
+from tests.support.faces import both_faces, cancelled_at_once, counts_calls, foreign_ids, never_expires, unmapped
 from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, succeed, thread_with_question
 from tests.support.subscription_clients import LiveSocket, open_socket, open_stream
+
+pytestmark = both_faces
+STUCK = pytest.param("stuck", marks=never_expires)
 
 
 @pytest.fixture
@@ -37,6 +41,7 @@ async def socket(gateway: Gateway) -> AsyncIterator[LiveSocket]:
         yield socket
 
 
+@counts_calls
 async def test_a_run_is_followed_word_by_word_by_one_streaming_create_and_nothing_else(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
@@ -64,6 +69,7 @@ async def test_a_run_is_followed_word_by_word_by_one_streaming_create_and_nothin
     assert emulator.counts.by_operation == {"createRun": 1, **of_this_test}
 
 
+@counts_calls
 async def test_a_thread_and_its_run_created_in_one_call_are_followed_too(emulator: Emulator, gateway: Gateway) -> None:
     assistant_id = await assistant(emulator)
     made = await succeed(
@@ -126,6 +132,7 @@ async def test_the_status_of_a_run_that_is_over_is_one_event_and_the_end(
         check_events_match_messages([snapshot], await messages_of_run(emulator, run))
 
 
+@unmapped
 async def test_a_selection_below_the_run_shows_the_state_at_each_event(emulator: Emulator) -> None:
     deep = """subscription ($run: ID!) { runStatus(runId: $run) { type: __typename status
         run { status thread { messages { nodes { text } } activeRun { status } } } } }"""
@@ -146,7 +153,7 @@ async def test_a_selection_below_the_run_shows_the_state_at_each_event(emulator:
 
 
 @pytest.mark.parametrize(
-    "scenario", long_except(["fail", "rate_limit", "incomplete", "stuck", "tool_error"], ["incomplete", "stuck"])
+    "scenario", long_except(["fail", "rate_limit", "incomplete", STUCK, "tool_error"], ["incomplete", STUCK])
 )
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["streamed", "polled"])
 async def test_both_subscriptions_end_with_the_run_however_it_ends(
@@ -172,6 +179,7 @@ async def test_both_subscriptions_end_with_the_run_however_it_ends(
     assert (run_shown["lastError"] is not None) == (end == "FAILED")
 
 
+@cancelled_at_once
 async def test_a_cancelled_run_is_reported_as_cancelling_then_cancelled(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
@@ -190,6 +198,7 @@ async def test_a_cancelled_run_is_reported_as_cancelling_then_cancelled(
     check_events_match_messages(events.events, await messages_of_run(emulator, run))
 
 
+@counts_calls
 async def test_a_tool_call_is_followed_through_its_outputs_by_the_same_subscription(
     emulator: Emulator, gateway: Gateway, socket: LiveSocket
 ) -> None:
@@ -236,6 +245,7 @@ async def test_another_principals_run_cannot_be_followed(emulator: Emulator, gat
         assert (late.error_codes, late.events) == (["NOT_FOUND"], [])
 
 
+@foreign_ids
 async def test_a_run_that_does_not_exist_is_refused(gateway: Gateway, socket: LiveSocket) -> None:
     unknown = to_global_id(RunKey("thread_missing", "run_missing"))
     for query in (RUN_EVENTS, RUN_STATUS):

@@ -21,10 +21,13 @@ from tests.support.emulator_runs import (
     start_run_without_gateway,
     statuses,
 )
+from tests.support.faces import both_faces, counts_calls
 from tests.support.gateway import Gateway
 from tests.support.mutations import WEATHER, succeed
 from tests.support.subscription_clients import LiveSocket, open_socket
 from tests.support.subscription_gateway import until
+
+pytestmark = both_faces
 
 
 @pytest.fixture
@@ -60,6 +63,7 @@ async def test_a_run_started_elsewhere_is_polled_with_its_steps_and_messages(
     assert [step["step"]["status"] for step in reader.of_type("StepChanged")] == ["IN_PROGRESS", "COMPLETED"]
 
 
+@counts_calls
 async def test_readers_of_only_the_status_cause_no_polls_of_messages_and_steps(
     emulator: Emulator, socket: LiveSocket
 ) -> None:
@@ -78,6 +82,7 @@ async def test_readers_of_only_the_status_cause_no_polls_of_messages_and_steps(
     assert [event["provenance"] for event in events] == ["SNAPSHOT", "POLLED", "POLLED"]
 
 
+@counts_calls
 async def test_a_hundred_subscribers_cost_the_polls_of_one(emulator: Emulator, gateway: Gateway) -> None:
     run = await start_run_without_gateway(emulator)
     async with AsyncExitStack() as stack:
@@ -98,6 +103,7 @@ async def test_a_hundred_subscribers_cost_the_polls_of_one(emulator: Emulator, g
     assert max(requests.values()) == polls
 
 
+@counts_calls
 async def test_the_last_reader_leaving_ends_the_polls(emulator: Emulator, socket: LiveSocket) -> None:
     run = await start_run_without_gateway(emulator)
     readers = [await socket.subscribe(RUN_STATUS, run=run.id) for _ in range(2)]

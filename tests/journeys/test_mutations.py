@@ -2,10 +2,14 @@
 
 from schema.contract.keys import AssistantKey, MessageKey, to_file_id, to_global_id
 from tests.support.emulator import Emulator
+from tests.support.faces import both_faces, counts_calls, second_dialect, unmapped
 from tests.support.gateway import Gateway
 from tests.support.mutations import assistant, mutate, refusal, succeed, thread_with_question, waiting_run
 
+pytestmark = both_faces
 
+
+@unmapped
 async def test_a_thread_is_created_with_its_first_messages_changed_and_deleted(
     emulator: Emulator, gateway: Gateway
 ) -> None:
@@ -47,6 +51,7 @@ async def test_a_thread_is_created_with_its_first_messages_changed_and_deleted(
     assert await gateway.data("query ($id: ID!) { node(id: $id) { id } }", {"id": thread["id"]}) == {"node": None}
 
 
+@unmapped
 async def test_a_message_is_created_changed_and_deleted(emulator: Emulator, gateway: Gateway) -> None:
     thread_id = await thread_with_question(emulator)
     created = await succeed(
@@ -77,6 +82,7 @@ async def test_a_message_is_created_changed_and_deleted(emulator: Emulator, gate
     assert deleted["thread"]["messages"]["nodes"] == [{"text": "What is the weather?"}]
 
 
+@unmapped
 async def test_a_changed_message_shows_its_attachments_which_the_answer_to_the_change_lacks(
     emulator: Emulator, gateway: Gateway
 ) -> None:
@@ -96,6 +102,7 @@ async def test_a_changed_message_shows_its_attachments_which_the_answer_to_the_c
     assert emulator.counts.by_operation == {"modifyMessage": 2, "getMessage": 1}
 
 
+@unmapped
 async def test_a_run_is_started_with_all_its_options_changed_and_cancelled(
     emulator: Emulator, gateway: Gateway
 ) -> None:
@@ -147,6 +154,7 @@ async def test_a_run_is_started_with_all_its_options_changed_and_cancelled(
     assert read["run"] == {"status": "CANCELLED", "isTerminal": True}
 
 
+@counts_calls
 async def test_a_thread_and_its_run_are_created_in_one_call(emulator: Emulator, gateway: Gateway) -> None:
     assistant_id = await assistant(emulator)
     emulator.counts.reset()
@@ -192,6 +200,7 @@ async def test_tool_outputs_are_submitted_and_the_run_goes_on(emulator: Emulator
     assert len(done["run"]["messages"]["nodes"]) == 1
 
 
+@counts_calls
 async def test_outputs_that_are_missing_repeated_or_not_asked_for_are_refused_unsent(
     emulator: Emulator, gateway: Gateway
 ) -> None:
@@ -292,6 +301,7 @@ async def test_version_1_takes_files_and_refuses_what_it_does_not_have(emulator:
     assert delete["code"] == "UNSUPPORTED_BY_UPSTREAM"
 
 
+@second_dialect
 async def test_an_assistants_files_are_its_file_ids_in_version_1(emulator: Emulator, gateway_v1: Gateway) -> None:
     created = await succeed(
         gateway_v1,

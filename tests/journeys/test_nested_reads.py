@@ -11,7 +11,10 @@ from aiohttp import web
 from gateway.server.app import listening
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_file_id, to_global_id
 from tests.support.emulator import Emulator
+from tests.support.faces import both_faces, counts_calls, foreign_ids, second_dialect, unmapped
 from tests.support.gateway import Gateway, running_gateway
+
+pytestmark = both_faces
 
 CALCULATOR = {"model": "gpt-4o", "name": "Calculator", "tools": [{"type": "code_interpreter"}]}
 
@@ -54,6 +57,7 @@ async def test_one_query_gives_thread_messages_run_steps_and_assistant(emulator:
     assert message["details"]["message"]["text"] == answer["text"]
 
 
+@counts_calls
 async def test_a_thread_with_its_messages_costs_two_calls(emulator: Emulator, gateway: Gateway) -> None:
     thread_id, _ = await finished_run(emulator)
     await gateway.data(
@@ -62,6 +66,7 @@ async def test_a_thread_with_its_messages_costs_two_calls(emulator: Emulator, ga
     assert emulator.counts.by_operation == {"getThread": 1, "listMessages": 1}
 
 
+@counts_calls
 async def test_the_id_of_a_reference_costs_no_call(emulator: Emulator, gateway: Gateway) -> None:
     thread_id, run_id = await finished_run(emulator)
     data = await gateway.data(
@@ -76,6 +81,7 @@ async def test_the_id_of_a_reference_costs_no_call(emulator: Emulator, gateway: 
     assert emulator.counts.by_operation == {"listMessages": 1}
 
 
+@counts_calls
 async def test_the_same_thread_under_twenty_aliases_costs_one_call(emulator: Emulator, gateway: Gateway) -> None:
     thread_id, _ = await finished_run(emulator)
     aliases = " ".join(f"t{number}: thread(id: $id) {{ createdAt }}" for number in range(20))
@@ -84,6 +90,7 @@ async def test_the_same_thread_under_twenty_aliases_costs_one_call(emulator: Emu
     assert emulator.counts.by_operation == {"getThread": 1}
 
 
+@counts_calls
 async def test_an_upstream_id_and_a_global_id_find_the_same_thread_in_one_call(
     emulator: Emulator, gateway: Gateway
 ) -> None:
@@ -138,6 +145,7 @@ async def test_one_failing_part_does_not_take_its_siblings_with_it() -> None:
     assert error["extensions"] == {"code": "UPSTREAM_FAILED", "retryable": True, "upstreamRequestId": "req_42"}
 
 
+@second_dialect
 async def test_version_1_shows_files_where_version_2_shows_attachments(
     emulator: Emulator, gateway: Gateway, gateway_v1: Gateway
 ) -> None:
@@ -161,6 +169,7 @@ async def test_version_1_shows_files_where_version_2_shows_attachments(
     assert [error["extensions"]["code"] for error in v2["errors"]] == ["UNSUPPORTED_BY_UPSTREAM"]
 
 
+@unmapped
 async def test_every_kind_of_object_is_found_again_by_its_global_id(
     emulator: Emulator, gateway: Gateway, gateway_v1: Gateway
 ) -> None:
@@ -221,6 +230,7 @@ async def test_a_bad_argument_gets_an_error_that_names_it(
     assert ", got " in error["message"]
 
 
+@foreign_ids
 async def test_what_is_not_there_is_null_without_an_error(emulator: Emulator, gateway: Gateway) -> None:
     thread_id, _ = await finished_run(emulator)
     absent = "0" * 24

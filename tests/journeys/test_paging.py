@@ -15,8 +15,11 @@ from gateway.emulator.objects import Message, TextPart
 from gateway.emulator.state.store import Store
 from schema.contract.keys import RunKey, to_global_id
 from tests.support.emulator import KEY, Emulator, running_emulator
+from tests.support.faces import both_faces
 from tests.support.full_runs import examples, long_except
 from tests.support.gateway import Gateway
+
+pytestmark = both_faces
 
 Order: TypeAlias = Literal["asc", "desc"]
 

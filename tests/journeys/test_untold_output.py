@@ -26,6 +26,7 @@ from tests.journeys.test_live_runs_faults import (
     step_object,
 )
 from tests.support.emulator_runs import RUN_EVENTS, RUN_STATUS, THREAD_EVENTS, statuses
+from tests.support.faces import both_faces
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import succeed
 from tests.support.scripted_upstream import (
@@ -36,6 +37,8 @@ from tests.support.scripted_upstream import (
     scripted_upstream,
 )
 from tests.support.subscription_clients import Event, open_socket
+
+pytestmark = both_faces
 
 CALL: dict[str, Any] = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 ACTION = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": [CALL]}}
