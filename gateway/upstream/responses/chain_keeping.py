@@ -134,7 +134,7 @@ class ChainKeeper:
 
     async def _keep_status(self, run: RunObject, response_id: str, *, follows: bool) -> None:
         if self._new is not None:
-            await self._begin(self._new, run.id, response_id)
+            await self._begin(self._new, run, response_id)
         if run.status == self._status:
             return
         self._status = run.status
@@ -148,8 +148,9 @@ class ChainKeeper:
             await self._save()  # before the lease goes
             await self._end_lease(run)
 
-    async def _begin(self, new: NewResponse, run_id: str, response_id: str) -> None:
-        """Give the lease to the run, and keep the chain."""
+    async def _begin(self, new: NewResponse, run: RunObject, response_id: str) -> None:
+        """Give the lease to the run, and keep the chain: with the upstream's time, by which runs are in order."""
+        run_id = run.id
         self._new, self._run_id = None, run_id
         seconds = self._options.lock_seconds
         try:
@@ -160,7 +161,8 @@ class ChainKeeper:
         if new.chain.response_ids:
             self._unsaved_response, self._unsaved_chain = response_id, replace(new.chain, answers=new.answers)
         else:
-            chain = replace(new.chain, run_id=run_id, response_ids=(response_id,))
+            created_at = int(run.created_at) or new.chain.created_at
+            chain = replace(new.chain, run_id=run_id, created_at=created_at, response_ids=(response_id,))
             self._unsaved_response, self._unsaved_chain = None, chain
         await self._save()
         self._start_renewing()

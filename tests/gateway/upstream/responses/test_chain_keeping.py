@@ -22,7 +22,7 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_streams import StreamEvent
 from schema.contract.wire import MessageObject
 from tests.support.run_log_processes import settle
-from tests.support.wire_samples import message, run
+from tests.support.wire_samples import CREATED_AT, message, run
 
 THREAD, RUN, TOKEN = "conv_1", "resp_1", "random"
 CHAIN = ChainRecord("", THREAD, 5, "asst_1", (), b"{}")
@@ -118,7 +118,8 @@ async def begun(**options: Any) -> Keeping:
 async def test_a_run_gets_the_lease_and_its_chain_with_its_first_event() -> None:
     keeping = await begun()
     assert await keeping.holder() == RUN
-    assert await keeping.chain() == replace(CHAIN, run_id=RUN, response_ids=(RUN,))
+    # The time is the upstream's, by which its runs are in order.
+    assert await keeping.chain() == replace(CHAIN, run_id=RUN, created_at=CREATED_AT, response_ids=(RUN,))
     await keeping.keeper.aclose()
 
 
