@@ -305,6 +305,7 @@ def _build_schema(settings: Settings) -> GatewaySchema:
         max_objects=settings.gateway_max_objects,
         allows_introspection=settings.is_on("gateway_introspection"),
         hide_suggestions=not settings.is_on("gateway_suggestions"),
+        engine=settings.gateway_engine,
     )
 
 

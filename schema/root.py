@@ -5,6 +5,7 @@ from __future__ import annotations
 from graphql import ValidationRule
 
 from schema.contract import cost
+from schema.engine.core_executor import Engine
 from schema.graph.mutations import Mutation
 from schema.graph.nodes import NODE_TYPES
 from schema.graph.queries import Query
@@ -24,12 +25,13 @@ def build_schema(
     max_objects: int = cost.DEFAULT_MAX_OBJECTS,
     allows_introspection: bool = True,
     hide_suggestions: bool = False,
+    engine: Engine = "compiled",
 ) -> GatewaySchema:
     """Build the schema.
 
     An operation may nest `max_depth` fields, and its document may have `max_tokens` tokens, with `max_selections` in
     one object. It may be predicted to make `max_upstream_calls` upstream calls and to show `max_objects` objects; for a
-    subscription those are the limits of each event.
+    subscription those are the limits of each event. `engine` executes what is within the limits.
     """
     rules: list[type[ValidationRule]] = [
         depth_limit(max_depth),
@@ -45,4 +47,5 @@ def build_schema(
         Subscription,
         types=[*NODE_TYPES.values()],
         limits=OperationLimits(max_tokens, budget, tuple(rules), hide_suggestions),
+        engine=engine,
     )

@@ -62,6 +62,13 @@ class GatewaySettings(SettingGroup):
     ] = Field(
         default="off", description="Whether other documents run: `off` all, `log` all with a log line, `on` none."
     )
+    gateway_engine: Annotated[
+        Literal["compiled", "graphql-core"], BeforeValidator(str.lower), expects("compiled, or graphql-core")
+    ] = Field(
+        default="compiled",
+        description="What executes operations: `compiled` plans, or `graphql-core` alone, slower, to find out whether "
+        "a plan is at fault.",
+    )
     gateway_allowed_origins: (
         Annotated[
             str,

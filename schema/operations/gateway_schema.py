@@ -19,6 +19,7 @@ from strawberry.types.graphql import OperationType
 
 from schema.contract.rate_limits import RateLimitedError
 from schema.engine.context import Context
+from schema.engine.core_executor import EXECUTORS, Engine
 from schema.engine.direct_calls import enable_direct_calls
 from schema.engine.documents import DocumentCache, DocumentReader, ParsedDocument, Unpinned
 from schema.engine.executor import CompiledExecutor, build_executor
@@ -86,6 +87,7 @@ class GatewaySchema(strawberry.Schema):
         *,
         types: Iterable[type] = (),
         limits: OperationLimits,
+        engine: Engine = "compiled",
     ) -> None:
         """Build the types. Each schema has its own document cache, because documents are validated by its limits."""
         repair_one_of()
@@ -95,13 +97,14 @@ class GatewaySchema(strawberry.Schema):
             subscription=subscription,
             types=types,
             config=StrawberryConfig(scalar_map=SCALARS),
-            execution_context_class=CompiledExecutor,
+            execution_context_class=EXECUTORS[engine],
         )
         scalars = self.schema_converter.scalar_registry
         enable_direct_calls(self._schema, partial(convert_argument, scalar_registry=scalars, config=self.config))
         _drop_null_defaults(self._schema)
         _suggest_only_for_short_words(self._schema)
         self.limits = limits
+        self._has_plans = engine == "compiled"
         cache = DocumentCache(MAX_CACHED_CHARACTERS)
         self.documents = DocumentReader(
             self._schema,
@@ -119,7 +122,7 @@ class GatewaySchema(strawberry.Schema):
 
     async def pin_documents(self, texts: Iterable[str]) -> Mapping[str, Unpinned]:
         """Keep documents parsed, validated and planned. Returns those that are invalid or have no place."""
-        return await self.documents.pin(texts, partial(compile_plans, self))
+        return await self.documents.pin(texts, partial(compile_plans, self) if self._has_plans else _plan_nothing)
 
     def show_plans(self, text: str) -> str:
         """Return the Python source that executes the operations of a valid document, for people who want to read it."""
@@ -231,6 +234,10 @@ class GatewaySchema(strawberry.Schema):
         if context is not None and context.left_out:
             errors = [*(errors or ()), *context.left_out.values()]
         return ExecutionResult(data, to_public_errors(errors) if errors else None, extensions)
+
+
+def _plan_nothing(_: ParsedDocument) -> None:
+    """Make no plans, because nothing would use them."""
 
 
 def _drop_null_defaults(schema: GraphQLSchema) -> None:

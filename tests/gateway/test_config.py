@@ -37,6 +37,7 @@ BAD_VALUES = {
     "gateway_get_queries": ("maybe", "true or false"),
     "gateway_documents": ("", "the path of a file or a folder"),
     "gateway_documents_only": ("on", "off, log, or on with GATEWAY_DOCUMENTS"),
+    "gateway_engine": ("jit", "compiled, or graphql-core"),
     "gateway_graphiql": ("maybe", "true or false"),
     "gateway_allowed_origins": (
         "https://app.example.com/",

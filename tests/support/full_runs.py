@@ -1,8 +1,9 @@
-"""The option `--full`. Without it, each matrix runs in a short form and each property with fewer examples.
+"""The options `--full` and `--engine`. Without `--full`, each matrix and each property runs in a short form.
 
 The long members of a matrix carry the marker `full`. They are deselected, never skipped.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,10 +18,20 @@ FEWEST_EXAMPLES = 15
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run every member of every matrix, and all random examples")
+    parser.addoption("--engine", choices=["compiled", "graphql-core"], help="let this engine execute operations")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the profile of hypothesis before any test module is imported."""
+    """Load the profile of hypothesis, and choose the engine, before any test module is imported."""
+    if (engine := config.getoption("engine")) is not None:
+        # Not imported otherwise, so that coverage sees the first import.
+        from schema.operations.gateway_schema import GatewaySchema  # noqa: PLC0415
+        from schema.root import build_schema  # noqa: PLC0415
+
+        os.environ["GATEWAY_ENGINE"] = engine
+        for build in (build_schema, GatewaySchema.__init__):
+            assert build.__kwdefaults__ is not None
+            build.__kwdefaults__["engine"] = engine
     common: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
     settings.register_profile("full", **common)
     settings.register_profile("short", max_examples=100 // SHORT_SHARE, derandomize=True, **common)
@@ -28,11 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the long members, except in a full run."""
-    if not config.getoption("full"):
-        long = [item for item in items if item.get_closest_marker("full")]
-        config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if not item.get_closest_marker("full")]
+    """Deselect the long members, except in a full run, and what another engine does not have."""
+    left_out = [] if config.getoption("full") else ["full"]
+    if config.getoption("engine") == "graphql-core":
+        left_out.append("compiled")
+    for marker in left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker(marker)])
+        items[:] = [item for item in items if not item.get_closest_marker(marker)]
 
 
 def examples(count: int, *, shared_fixtures: bool = False) -> settings:

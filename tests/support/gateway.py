@@ -101,6 +101,7 @@ async def running_demo_gateway(emulator: Emulator, **settings: Any) -> AsyncIter
 def clean_environment(**variables: str) -> Mapping[str, str]:
     """Return this process's environment without the gateway's settings, so that a developer's own do not interfere."""
     setting_names = {name.upper() for name in Settings.model_fields}
+    setting_names.discard("GATEWAY_ENGINE")  # by the option `--engine`
     environment = {name: value for name, value in os.environ.items() if name not in setting_names}
     return {
         **environment,

@@ -11,6 +11,8 @@ from schema.root import build_schema
 from tests.schema.builders import SCHEMA, conversation
 from tests.support.examples import load_examples
 
+pytestmark = pytest.mark.compiled
+
 NESTED = """
 query Nested($last: Int = 5) {
   thread(id: "thread_1") { id messages(last: $last) { nodes { id ...Text run { status steps { nodes { id } } } } } }

@@ -17,10 +17,13 @@ from tests.schema.operation_helpers import predict
 from tests.schema.random_operations import operations, random_threads_api, random_viewer_api
 from tests.support.full_runs import examples
 
+pytestmark = pytest.mark.compiled
+
 FIELDS = " ".join(f"t{number}: text" for number in range(50))
 LONG = f'{{ thread(id: "thread_1") {{ messages(first: 200) {{ nodes {{ {FIELDS} }} }} }} }}'
 
 
+@pytest.mark.compiled
 async def test_no_more_than_a_slice_is_completed_between_two_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     turn_bytes = 10_000
     monkeypatch.setattr(plan_execution, "TURN_BYTES", turn_bytes)
