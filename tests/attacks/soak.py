@@ -91,6 +91,7 @@ async def run(attacks: Sequence[Attack], minutes: float) -> None:
         async with arena(emulator_url, thread_id, Path(directory) / "log", GATEWAY_DATABASE_URL=database) as place:
             await place.warm_up()
             before, used = resident_bytes(place.pid) / 1e6, processor_seconds(place.pid)
+            attackers_used = processor_seconds(os.getpid())
             turns = itertools.cycle(attacks)
             with running_victim(place.url) as victim:
                 tasks = [
@@ -106,6 +107,7 @@ async def run(attacks: Sequence[Attack], minutes: float) -> None:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 report = await victim_report(victim)
             used = processor_seconds(place.pid) - used
+            attackers_used = processor_seconds(os.getpid()) - attackers_used
             after = await place.settled_bytes(int(1e6 * before)) / 1e6
             log = place.log.read_text()
     load.ms.sort()
@@ -122,7 +124,9 @@ async def run(attacks: Sequence[Attack], minutes: float) -> None:
             f"slope of the second half {slope(samples):+.1f} MB a minute"
         ),
         (
-            f"processor {used:.0f} s; log lines {log.count(chr(10))}, tracebacks {log.count('Traceback')}; "
+            f"processor {used:.0f} s of the gateway and {attackers_used:.0f} s of the attackers and the normal load, "
+            f"of {60 * minutes * (os.cpu_count() or 1):.0f}; log lines {log.count(chr(10))}, "
+            f"tracebacks {log.count('Traceback')}; "
             f"attacks that broke off: {len(attack_failures)} {attack_failures[:3]}"
         ),
     ]

@@ -1,6 +1,6 @@
 """Runs `serve` for minutes under mixed load, while all that it depends on is killed and started again in turn.
 
-    python -m tests.bench.soak [--minutes 30] [--workers 2] [--people 12] [--pause 20]
+    python -m tests.bench.soak [--minutes 30] [--workers 2] [--people 12] [--pause 20] [--log FILE]
     python -m tests.bench.soak --throughput
 
 Signed-in people chat and follow their runs over WebSockets and event streams, read, and send and load files, while
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +136,7 @@ def tokens(key: SigningKey, count: int, seconds: float) -> list[str]:
 
 
 @asynccontextmanager
-async def running_place(workers: int, people: int, seconds: float) -> AsyncIterator[Place]:
+async def running_place(workers: int, people: int, seconds: float, log: Path | None = None) -> AsyncIterator[Place]:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tg-")))
         key = make_signing_key("soak")
@@ -159,7 +159,8 @@ async def running_place(workers: int, people: int, seconds: float) -> AsyncItera
             "GATEWAY_LOG_LEVEL": "warning",
         }
         arguments = ("serve", "--port", "0", "--metrics-port", "0", "--workers", str(workers))
-        process, printed = stack.enter_context(running_command(*arguments, log=directory / "log", **settings))
+        log = log or directory / "log"
+        process, printed = stack.enter_context(running_command(*arguments, log=log, **settings))
         faults = {"Valkey": valkey, "PostgreSQL": postgresql, "upstream": emulator}
         yield Place(
             url_in(printed, "GraphQL"),
@@ -168,7 +169,7 @@ async def running_place(workers: int, people: int, seconds: float) -> AsyncItera
             faults,
             emulator,
             assistant_id,
-            directory / "log",
+            log,
             tokens(key, people + LEAVING_CLIENTS, seconds + 600),
         )
 
@@ -197,26 +198,15 @@ async def sample_until(stop: asyncio.Event, place: Place, samples: Samples) -> N
 def stored_questions(database: Path) -> tuple[Counter[str], set[tuple[str, str]]]:
     """Return how often each question is stored upstream, and each question with its thread."""
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        rows = connection.execute("SELECT parent_id, document FROM objects WHERE kind = 'message'").fetchall()
+        rows = connection.execute("SELECT parent_id, document FROM objects WHERE kind = 'Message'").fetchall()
     counts, places = Counter[str](), set[tuple[str, str]]()
     for thread_id, document in rows:
-        for text in _texts(json.loads(document)):
-            if text.startswith("question "):
-                counts[text] += 1
-                places.add((text, thread_id))
+        message = json.loads(document)
+        if message["role"] == "user":
+            text = message["content"][0]["value"]
+            counts[text] += 1
+            places.add((text, thread_id))
     return counts, places
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            if key != "metadata":
-                yield from _texts(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _texts(part)
 
 
 def report(place: Place, counts: Counts, samples: Samples, settled: Mapping[str, float], outages: Counter[str]) -> None:
@@ -231,6 +221,7 @@ def report(place: Place, counts: Counts, samples: Samples, settled: Mapping[str,
         ("questions asked, acknowledged", f"{len(counts.asked)}, {len(counts.acknowledged)}", ()),
         ("questions stored twice", len(doubles), doubles),
         ("acknowledged questions that are lost", len(lost), lost),
+        ("acknowledged questions that are not found", len(counts.missing), counts.missing),
         ("runs followed, reconnects", f"{counts.followed}, {counts.reconnects}", ()),
         ("runs without an end", len(counts.unfinished), counts.unfinished),
         ("texts that differ from the message", len(counts.wrong_texts), counts.wrong_texts),
@@ -253,9 +244,9 @@ def report(place: Place, counts: Counts, samples: Samples, settled: Mapping[str,
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-async def soak(minutes: float, workers: int, people: int, pause_seconds: float) -> None:
+async def soak(minutes: float, workers: int, people: int, pause_seconds: float, log: Path | None) -> None:
     counts, samples, outages, stop = Counts(), Samples(), Counter[str](), asyncio.Event()
-    async with running_place(workers, people, 60 * minutes) as place:
+    async with running_place(workers, people, 60 * minutes, log) as place:
         clients = [
             Person(place.url, number, authorization, place.assistant_id, counts)
             for number, authorization in enumerate(place.authorization)
@@ -308,12 +299,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--people", type=int, default=12)
     parser.add_argument("--pause", type=float, default=20, help="seconds between two outages")
+    parser.add_argument("--log", type=Path, help="the gateway's log, which is removed otherwise")
     parser.add_argument("--throughput", action="store_true")
     arguments = parser.parse_args()
     if arguments.throughput:
         asyncio.run(measure_throughput(arguments.people))
     else:
-        asyncio.run(soak(arguments.minutes, arguments.workers, arguments.people, arguments.pause))
+        asyncio.run(soak(arguments.minutes, arguments.workers, arguments.people, arguments.pause, arguments.log))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ class Counts:
     followed: int = 0
     unfinished: list[str] = field(default_factory=list)
     wrong_texts: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Acknowledged questions whose threads the gateway does not find."""
     broken_files: list[str] = field(default_factory=list)
     reconnects: int = 0
 
@@ -64,6 +66,7 @@ class FollowedRun:
         self.texts: dict[str, str] = {}
         self.cursor: str | None = None
         self.status = ""
+        self.wrong_pieces: list[str] = []
 
     def apply(self, event: Mapping[str, Any]) -> None:
         self.cursor = event["cursor"]
@@ -77,7 +80,11 @@ class FollowedRun:
                 text = self.texts.get(event["messageId"], "").encode("utf-16-le")[: 2 * event["offset"]]
                 self.texts[event["messageId"]] = text.decode("utf-16-le") + event["value"]
             case "MessageFinished":
-                self.texts.setdefault(event["message"]["id"], "")
+                # A run that is polled has no pieces of text, only the whole.
+                message = event["message"]
+                if (pieces := self.texts.get(message["id"])) and pieces != message["text"]:
+                    self.wrong_pieces.append(f"pieces {pieces}, finished as {message['text']}")
+                self.texts[message["id"]] = message["text"]
 
 
 class Person:
@@ -174,8 +181,12 @@ class Person:
         data = await self._ask(session, "read", READ, {"id": thread_id})
         if data is None:
             return
+        if data["thread"] is None:
+            self._counts.missing.append(f"{question} in {self._counts.acknowledged[question]}")
+            return
         messages = data["thread"]["messages"]["nodes"]
         stored = {message["id"]: message["text"] for message in messages if message["role"] == "ASSISTANT"}
+        self._counts.wrong_texts.extend(run.wrong_pieces)
         if run.status == "COMPLETED" and run.texts != stored:
             self._counts.wrong_texts.append(f"{question}: followed {run.texts}, stored {stored}")
         if messages[0]["text"] != question:
