@@ -80,9 +80,9 @@ class FollowedRun:
                 text = self.texts.get(event["messageId"], "").encode("utf-16-le")[: 2 * event["offset"]]
                 self.texts[event["messageId"]] = text.decode("utf-16-le") + event["value"]
             case "MessageFinished":
-                # A run that is polled has no pieces of text, only the whole.
+                # A run that is polled has no pieces of text, only the whole, and one whose stream broke has the first.
                 message = event["message"]
-                if (pieces := self.texts.get(message["id"])) and pieces != message["text"]:
+                if not message["text"].startswith(pieces := self.texts.get(message["id"], "")):
                     self.wrong_pieces.append(f"pieces {pieces}, finished as {message['text']}")
                 self.texts[message["id"]] = message["text"]
 
