@@ -50,10 +50,8 @@ class BoundCalls:
         deadline = asyncio.get_running_loop().time() + options.timeout_seconds
         tasks: dict[KeyT, asyncio.Task[ValueT | GatewayError]] = {}
         for key in dict.fromkeys(keys):
-            pending_read = self._read(operation, key, deadline)
-            tasks[key] = asyncio.create_task(
-                pending_read if on_result is None else _report_result(pending_read, key, on_result)
-            )
+            read = partial(self._read, operation, key, deadline)
+            tasks[key] = asyncio.create_task(read() if on_result is None else _report_result(read, key, on_result))
         try:
             if tasks:
                 await asyncio.wait(tasks.values(), timeout=options.timeout_seconds)
@@ -190,9 +188,9 @@ class BoundCalls:
 
 
 async def _report_result(
-    pending_read: Awaitable[ValueT | GatewayError], key: KeyT, on_result: OnResult[KeyT, ValueT]
+    read: Callable[[], Awaitable[ValueT | GatewayError]], key: KeyT, on_result: OnResult[KeyT, ValueT]
 ) -> ValueT | GatewayError:
-    result = await pending_read
+    result = await read()
     on_result(key, result)
     return result
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
@@ -69,32 +69,34 @@ class ViewerLoaders:
     @cached_property
     def record_pages(self) -> PortLoader[RecordPageKey, KeysetPage[ThreadRecord]]:
         """The loader of lists of records."""
-        return PortLoader(_one_by_one(lambda key: self._count_read(self.api.list_records(*key))), self._batches)
+        return PortLoader(_one_by_one(self._counted(self.api.list_records)), self._batches)
 
     @cached_property
     def waiting_run_pages(self) -> PortLoader[WaitingRunPageKey, KeysetPage[WaitingRun]]:
         """The loader of lists of waiting runs."""
-        return PortLoader(_one_by_one(lambda key: self._count_read(self.api.list_waiting_runs(*key))), self._batches)
+        return PortLoader(_one_by_one(self._counted(self.api.list_waiting_runs)), self._batches)
 
     @cached_property
     def usage(self) -> PortLoader[UsageKey, TokenUsage]:
         """The loader of sums of used tokens."""
-        return PortLoader(_one_by_one(lambda key: self._count_read(self.api.get_usage(*key))), self._batches)
+        return PortLoader(_one_by_one(self._counted(self.api.get_usage)), self._batches)
 
     @cached_property
     def rate_limits(self) -> PortLoader[tuple[()], RateLimitState | None]:
         """The loader of the limits. There is one state of them, so its key is empty."""
         return PortLoader(_one_by_one(lambda _: self.api.get_rate_limit()), self._batches)
 
-    async def _count_read(self, read: Coroutine[Any, Any, ValueT]) -> ValueT:
-        self._reads_left -= 1
-        if self._reads_left < 0:
-            read.close()
-            expected = (
-                f"Expected at most {MAX_READS} different lists and sums of the viewer in one operation, got more."
-            )
-            raise GatewayError(ErrorCode.TOO_EXPENSIVE, expected)
-        return await read
+    def _counted(self, read: Callable[..., Awaitable[ValueT]]) -> Callable[[tuple[Any, ...]], Awaitable[ValueT]]:
+        async def read_key(key: tuple[Any, ...]) -> ValueT:
+            self._reads_left -= 1
+            if self._reads_left < 0:
+                expected = (
+                    f"Expected at most {MAX_READS} different lists and sums of the viewer in one operation, got more."
+                )
+                raise GatewayError(ErrorCode.TOO_EXPENSIVE, expected)
+            return await read(*key)
+
+        return read_key
 
     def make_fresh(self) -> ViewerLoaders:
         """Make loaders that hold no values."""

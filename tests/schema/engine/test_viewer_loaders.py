@@ -1,5 +1,8 @@
 """The loaders of what the gateway keeps: one batch, one read of each list, and the marked error of a database away."""
 
+import asyncio
+import gc
+
 import pytest
 
 from schema.contract.errors import ErrorCode, GatewayError, RecordsUnavailableError
@@ -78,3 +81,22 @@ async def test_an_operation_reads_only_so_many_different_lists() -> None:
     assert len(viewer.called("list_records")) == MAX_READS
     ((path, code),) = paths_and_codes(result)
     assert (path, code) == (["viewer", f"o{MAX_READS - 1}"], "TOO_EXPENSIVE")
+
+
+async def test_a_load_that_is_abandoned_at_any_moment_leaves_no_coroutine_that_never_began() -> None:
+    query = """{ viewer {
+        threads(first: 1) { pageInfo { endCursor } }
+        waitingRuns(first: 1) { pageInfo { endCursor } }
+        usage { totalTokens }
+        rateLimit { resetsAt }
+    } }"""
+    abandoned = 0
+    for turns in range(40):
+        executing = asyncio.create_task(execute(FakeThreadsApi(), query, viewer=FakeViewerApi()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        executing.cancel()
+        await asyncio.wait([executing])
+        abandoned += executing.cancelled()
+    gc.collect()  # the warning of a coroutine that was never awaited fails this test
+    assert abandoned > 5
