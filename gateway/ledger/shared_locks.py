@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.run_log.store.event_log import LogUnavailableError
 from gateway.run_log.store.redis_thread_locks import RedisLocks
 from gateway.upstream.responses.kept_records import ThreadLocks
+from schema.contract.errors import ErrorCode, GatewayError
 
 
 class SharedLocks:
@@ -40,11 +41,20 @@ class SharedLocks:
         return await self._ledger.hand_over(thread_id, holder, new_holder, seconds)
 
     async def find_holder(self, thread_id: str) -> str | None:
+        """Find who holds a lease now.
+
+        Raises:
+            GatewayError: The ledger has none, and Redis does not say whether it has one.
+        """
         try:
-            holder = await self._redis.find_holder(thread_id)
+            holder, is_reached = await self._redis.find_holder(thread_id), True
         except LogUnavailableError:
-            holder = None
-        return holder or await self._ledger.find_holder(thread_id)
+            holder, is_reached = None, False
+        holder = holder or await self._ledger.find_holder(thread_id)
+        if holder is None and not is_reached:
+            message = f"Redis does not say at the moment who holds the lease on {thread_id}."
+            raise GatewayError(ErrorCode.LEDGER_UNAVAILABLE, message, retryable=True)
+        return holder
 
     async def release(self, thread_id: str, holder: str) -> None:
         await self._release_in_redis(thread_id, holder)

@@ -1,14 +1,17 @@
 """Leases on conversations while Redis is down, and when it is back."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from gateway.ledger.memory_kept_records import MemoryLocks
+from gateway.ledger.memory_kept_records import MemoryLocks, make_memory_records
 from gateway.ledger.shared_locks import SharedLocks
 from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_thread_locks import RedisLocks
-from gateway.upstream.responses.kept_records import ThreadLocks
+from gateway.upstream.responses.kept_records import ChainRecord, ThreadLocks
+from gateway.upstream.responses.lost_chains import settle_lost_chain
+from schema.contract.errors import ErrorCode, GatewayError
 from tests.support.ports import free_port
 from tests.support.valkey import Valkey
 
@@ -40,7 +43,7 @@ async def test_without_redis_the_ledger_keeps_the_leases(locks: tuple[ThreadLock
     assert not await lost.hand_over(CONV, "resp_1", "claim_2", 30)
     assert await lost.find_holder(CONV) == "claim"
     await lost.release(CONV, "claim")
-    assert await lost.find_holder(CONV) is None
+    assert await lost.acquire(CONV, "resp_2", 30)
 
 
 async def test_a_lease_of_the_ledger_is_respected_when_redis_is_back(locks: tuple[ThreadLocks, ThreadLocks]) -> None:
@@ -70,6 +73,20 @@ async def test_a_lease_that_stands_in_a_lost_redis_is_handed_over_in_the_ledger(
     assert await reached.acquire(CONV, "token", 30)
     assert await lost.hand_over(CONV, "token", "resp_1", 30)
     assert await lost.find_holder(CONV) == "resp_1"
+
+
+async def test_a_run_whose_lease_stands_in_a_lost_redis_is_not_taken_for_lost(
+    locks: tuple[ThreadLocks, ThreadLocks],
+) -> None:
+    reached, lost = locks
+    chain = ChainRecord("resp_1", CONV, 1, None, ("resp_1",), b'{"background": false}', status="in_progress")
+    kept = replace(make_memory_records(), locks=lost)
+    await kept.chains.add_chain(chain)
+    assert await reached.acquire(CONV, "resp_1", 30)
+    with pytest.raises(GatewayError) as caught:
+        await settle_lost_chain(kept, chain, "in_progress")
+    assert caught.value.code is ErrorCode.LEDGER_UNAVAILABLE
+    assert (await kept.chains.find_chains(["resp_1"]))["resp_1"].status == "in_progress"
 
 
 async def test_a_foreign_value_under_the_name_of_a_lease_counts_as_none(
