@@ -9,6 +9,7 @@ from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord
 from schema.contract.statuses import is_terminal
 
 _WAITING, _GOING_ON = "requires_action", "queued"
+_CANCELLING, _BEFORE_CANCELLING = "cancelling", frozenset({"queued", "in_progress"})
 
 
 def add_response(chain: ChainRecord, response_id: str, answers: Mapping[str, str]) -> ChainRecord:
@@ -26,12 +27,17 @@ def add_response(chain: ChainRecord, response_id: str, answers: Mapping[str, str
 def change_status(
     chain: ChainRecord, status: str, waiting_since: float | None, ended_run: bytes | None = None
 ) -> ChainRecord:
-    """Change the status. One that has ended the run stays, and a run that waits already keeps its time."""
+    """Change the status. One that has ended the run stays, and a run that waits already keeps its time.
+
+    A run that is to be cancelled stays so until it ends or waits: its response shows nothing of it meanwhile.
+    """
     if is_terminal(chain.status):
         missing = ended_run is not None and chain.ended_run is None and status == chain.status
         return replace(chain, ended_run=ended_run) if missing else chain
     if is_terminal(status):
         return replace(chain, status=status, waiting_since=None, ended_run=ended_run)
+    if chain.status == _CANCELLING and status in _BEFORE_CANCELLING:
+        return chain
     if chain.status == status and chain.waiting_since is not None and waiting_since is not None:
         return chain
     return replace(chain, status=status, waiting_since=waiting_since)

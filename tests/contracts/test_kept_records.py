@@ -150,6 +150,16 @@ async def test_a_status_that_ends_a_run_stays(chains: ChainStore) -> None:
     assert not await chains.record_status("resp_9", "completed")
 
 
+async def test_a_run_that_is_to_be_cancelled_stays_so_until_it_ends_or_waits(chains: ChainStore) -> None:
+    await chains.add_chain(chain_of("resp_1"))
+    assert await chains.record_status("resp_1", "cancelling")
+    for status in ("in_progress", "queued"):
+        assert not await chains.record_status("resp_1", status)
+    assert await chains.record_status("resp_1", "requires_action", 500.0)
+    assert await chains.record_status("resp_1", "cancelling")
+    assert await chains.record_status("resp_1", "cancelled")
+
+
 async def test_an_ended_run_is_kept_with_its_status_or_later_and_stays(chains: ChainStore) -> None:
     await chains.add_chain(chain_of("resp_1"))
     await chains.add_chain(chain_of("resp_2"))

@@ -57,6 +57,8 @@ class LoadedChain:
         if record is None:
             return run
         run = msgspec.structs.replace(run, assistant_id=record.assistant_id)
+        if record.status == "cancelling" and run.status in {"queued", "in_progress"}:
+            return msgspec.structs.replace(run, status=record.status)
         if not is_terminal(record.status) or record.status == run.status:
             return run
         return msgspec.structs.replace(run, status=record.status, required_action=NULL, completed_at=None)

@@ -9,9 +9,10 @@ import msgspec
 
 from gateway.upstream.responses.kept_records import ChainRecord, KeptRecords
 
-LOST = "failed"
+LOST, CANCELLED = "failed", "cancelled"
 
-_GOING_ON = frozenset({"queued", "in_progress"})
+_CANCELLING = "cancelling"
+_GOING_ON = frozenset({"queued", "in_progress", _CANCELLING})
 
 
 def is_foreground(chain: ChainRecord) -> bool:
@@ -29,7 +30,7 @@ async def settle_lost_chain(kept: KeptRecords, chain: ChainRecord, status: str) 
         status: Its status as the upstream says it now.
 
     Returns:
-        The run's status: `failed` if it is lost.
+        The run's status: `failed` if it is lost, or `cancelled` if that was wanted.
 
     Raises:
         GatewayError: `LEDGER_UNAVAILABLE`.
@@ -38,7 +39,7 @@ async def settle_lost_chain(kept: KeptRecords, chain: ChainRecord, status: str) 
         return status
     if await kept.locks.find_holder(chain.thread_id) == chain.run_id:
         return status
-    await kept.chains.record_status(chain.run_id, LOST)
+    await kept.chains.record_status(chain.run_id, CANCELLED if chain.status == _CANCELLING else LOST)
     # Its reader may have recorded its end in the meantime, which stands.
     found = (await kept.chains.find_chains([chain.run_id])).get(chain.run_id)
     return status if found is None else found.status

@@ -40,6 +40,18 @@ async def test_a_run_without_a_reader_has_failed_after_its_lease(
     assert await recorded(kept) == "failed"
 
 
+async def test_a_run_to_be_cancelled_has_been_without_its_reader(
+    kept: KeptRecords, clock: ManualClock
+) -> None:
+    await kept.chains.record_status("resp_1", "cancelling")
+    chain = replace(CHAIN, status="cancelling")
+    clock.advance(14)
+    assert await settle_lost_chain(kept, chain, "cancelling") == "cancelling"
+    clock.advance(1.1)
+    assert await settle_lost_chain(kept, chain, "cancelling") == "cancelled"
+    assert await recorded(kept) == "cancelled"
+
+
 async def test_a_run_whose_thread_another_run_holds_has_failed_too(kept: KeptRecords, clock: ManualClock) -> None:
     clock.advance(16)
     assert await kept.locks.acquire("conv_1", "resp_2", 15)

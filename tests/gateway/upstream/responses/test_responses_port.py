@@ -197,6 +197,22 @@ async def test_a_foreground_run_without_a_reader_has_failed_after_its_lease(
     assert await status_of(api, key) == "failed"
 
 
+async def test_a_foreground_run_that_another_gateway_reads_is_cancelled_though_it_is_read_meanwhile(
+    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
+) -> None:
+    """Its reader looks at the record now and then, which shows nothing but the wish until then."""
+    api = client.bind(AUTHORIZATION)
+    key = await start(api, await new_thread(api))
+    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
+    await kept.chains.add_chain(replace(chain, request=b'{"background": false}', status="in_progress"))
+    assert (await api.write(writes.CANCEL_RUN, key, None)).status == "cancelling"
+    assert await status_of(api, key) == "cancelling"
+    assert (await kept.chains.find_chains([key.run_id]))[key.run_id].status == "cancelling"
+    assert await outcomes(api.write(writes.CREATE_MESSAGE, ThreadKey(key.thread_id), MESSAGE)) == [ErrorCode.ACTIVE_RUN]
+    await kept.locks.release(key.thread_id, key.run_id)
+    assert await status_of(api, key) == "cancelled"
+
+
 async def test_a_foreground_run_that_its_server_has_not_stored_yet_is_in_progress(
     emulator: Emulator, client: ResponsesClient, kept: KeptRecords
 ) -> None:
