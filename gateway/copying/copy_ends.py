@@ -208,6 +208,8 @@ async def _read_pages(read_page: Callable[[str | None], Awaitable[Page[PagedT]]]
         page = await read_page(after)
         if page.data:
             yield page.data
-        if not page.has_more or not page.data:
+        # A page may be empty though more follow: of many objects, none may belong to the list.
+        following = page.read_until or (page.data[-1].id if page.data else None)
+        if not page.has_more or following is None:
             return
-        after = page.data[-1].id
+        after = following

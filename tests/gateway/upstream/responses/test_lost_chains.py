@@ -40,9 +40,7 @@ async def test_a_run_without_a_reader_has_failed_after_its_lease(
     assert await recorded(kept) == "failed"
 
 
-async def test_a_run_to_be_cancelled_has_been_without_its_reader(
-    kept: KeptRecords, clock: ManualClock
-) -> None:
+async def test_a_run_to_be_cancelled_has_been_without_its_reader(kept: KeptRecords, clock: ManualClock) -> None:
     await kept.chains.record_status("resp_1", "cancelling")
     chain = replace(CHAIN, status="cancelling")
     clock.advance(14)
