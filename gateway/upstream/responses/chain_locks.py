@@ -44,6 +44,7 @@ class ChainLocks:
         if not is_held:
             # Nobody may have noticed that the run which holds it has ended.
             await self.check_free(thread_id)
+            await self._release_ended(thread_id)
             is_held = await self._locks.acquire(thread_id, holder, self._call_seconds)
         if not is_held:
             raise await self._active_run_error(thread_id, None)
@@ -102,6 +103,14 @@ class ChainLocks:
         """Let a lease go. One that cannot be let go ends by itself."""
         with contextlib.suppress(GatewayError):
             await self._locks.release(thread_id, holder)
+
+    async def _release_ended(self, thread_id: str) -> None:
+        """Let the lease go of a run that has ended, which was not possible when it did."""
+        holder = await self._locks.find_holder(thread_id)
+        if holder is not None:
+            record = (await self._upstream.kept.chains.find_chains([holder])).get(holder)
+            if record is not None and is_terminal(record.status):
+                await self.release(thread_id, holder)
 
     async def _active_run_error(self, thread_id: str, run_id: str | None) -> GatewayError:
         if (refusal := await self._upstream.check_reachable(thread_id)) is not None:

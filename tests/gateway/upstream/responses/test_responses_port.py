@@ -113,6 +113,19 @@ async def test_one_of_two_runs_that_are_started_at_once_begins_though_the_server
     assert emulator.counts.by_operation["createResponse"] == 1
 
 
+async def test_a_lease_that_could_not_be_let_go_when_its_run_ended_is_in_nobodys_way(
+    emulator: Emulator, api: BoundResponsesApi, kept: KeptRecords
+) -> None:
+    """A run that waited has a lease of ten minutes."""
+    thread = await new_thread(api)
+    key = await start(api, thread)
+    emulator.clock.advance(LONG_SECONDS)
+    assert await status_of(api, key) == "completed"
+    assert await kept.locks.acquire(thread.thread_id, key.run_id, 630)
+    next_key = await start(api, thread)
+    assert await kept.locks.find_holder(thread.thread_id) == next_key.run_id
+
+
 async def test_one_of_two_answers_that_are_sent_at_once_goes_on(emulator: Emulator, client: ResponsesClient) -> None:
     ann, bob = client.bind(AUTHORIZATION), client.bind(AUTHORIZATION)
     key, body = await waiting_run(emulator, ann)
