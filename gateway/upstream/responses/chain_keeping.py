@@ -7,6 +7,7 @@ next renewal of the lease, or soon after the end.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -170,12 +171,19 @@ class ChainKeeper:
     async def _end_lease(self, run: RunObject) -> None:
         locks, options = self._kept.locks, self._options
         try:
-            if is_terminal(run.status):
+            if is_terminal(run.status) or await self._has_ended(run.id):
                 await locks.release(self._thread_id, run.id)
             else:
                 await locks.acquire(self._thread_id, run.id, options.expiry_seconds + options.lock_seconds)
         except GatewayError as error:
             _logger.warning("The lease on a conversation could not be changed: %s", error)
+
+    async def _has_ended(self, run_id: str) -> bool:
+        """Return whether the ledger knows that a run has ended whose responses say that it waits."""
+        chain = None
+        with contextlib.suppress(GatewayError):
+            chain = (await self._kept.chains.find_chains([run_id])).get(run_id)
+        return chain is not None and is_terminal(chain.status)
 
     async def _time_of(self, message_id: str) -> int:
         """Return when a message was first seen, by this gateway or another."""

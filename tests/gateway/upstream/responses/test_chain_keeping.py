@@ -174,6 +174,15 @@ async def test_a_run_that_waits_holds_its_lease_as_long_as_it_may_wait() -> None
     await keeping.keeper.aclose()
 
 
+async def test_a_run_that_expired_takes_no_lease_again_when_its_stream_is_opened_behind_its_last_event() -> None:
+    keeping = Keeping(starts=False)
+    ended = replace(CHAIN, run_id=RUN, response_ids=(RUN,), status="expired")
+    await keeping.kept.chains.add_chain(ended)
+    await keeping.keeper.hold_lease()
+    await keeping.tell("requires_action")
+    assert (await keeping.status(), await keeping.holder()) == ("expired", None)
+
+
 async def test_another_process_can_ask_for_the_end_of_a_run() -> None:
     keeping = await begun()
     await keeping.pass_seconds(11)
