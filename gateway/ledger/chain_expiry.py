@@ -25,6 +25,8 @@ CHAINS_PER_CHECK = 100
 EXPIRED = "expired"
 
 _NOT_OURS = frozenset({ErrorCode.NOT_FOUND, ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN})
+_REFUSALS = frozenset({ErrorCode.BAD_USER_INPUT, ErrorCode.UPSTREAM_REFUSED, ErrorCode.WRONG_STATE})
+"""The upstream takes no answers for this run, now or later: they may be there already."""
 
 _logger = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ class ChainExpiry:
     """The look-out of one process. `run` must be a task; its owner cancels it.
 
     `close_chain` answers the open calls of a run upstream and records its end, or raises a `GatewayError`. For a run of
-    another's credential, the end alone is recorded: the calls are answered when its client comes back.
+    another's credential, the end alone is recorded: the calls are answered when its client comes back. So it is where
+    the upstream refuses the answers, which it would each time.
     """
 
     def __init__(
@@ -100,7 +103,7 @@ class ChainExpiry:
         try:
             await self._close_chain(run_id, EXPIRED)
         except GatewayError as error:
-            if error.code not in _NOT_OURS:
+            if error.code not in _NOT_OURS | _REFUSALS:
                 _logger.warning("run %s has expired, and its calls are answered later: %s", run_id, error.message)
                 return False
             await self._kept.chains.record_status(run_id, EXPIRED)

@@ -165,8 +165,14 @@ async def test_an_upstream_that_does_not_answer_is_asked_again(
     assert upstream.closed == ["resp_1", "resp_1"]
 
 
-@pytest.mark.parametrize("code", [ErrorCode.NOT_FOUND, ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN])
-async def test_the_run_of_anothers_credential_expires_by_the_ledger_alone(
+@pytest.mark.parametrize(
+    "code",
+    [
+        *(ErrorCode.NOT_FOUND, ErrorCode.UNAUTHENTICATED, ErrorCode.FORBIDDEN),
+        *(ErrorCode.BAD_USER_INPUT, ErrorCode.UPSTREAM_REFUSED, ErrorCode.WRONG_STATE),
+    ],
+)
+async def test_a_run_whose_calls_the_upstream_lets_nobody_answer_here_expires_by_the_ledger_alone(
     kept: KeptRecords, clock: ManualClock, upstream: Upstream, code: ErrorCode
 ) -> None:
     await wait_for_client(kept, clock)
