@@ -63,6 +63,12 @@ _CODES_BY_SENTENCE: Mapping[re.Pattern[str], ErrorCode] = {
     re.compile(r"runs in status .{1,40} do not accept tool outputs", re.IGNORECASE): ErrorCode.WRONG_STATE,
     re.compile(r"cannot (?:cancel|update) run with status", re.IGNORECASE): ErrorCode.WRONG_STATE,
     re.compile(r"no tool output found for function call", re.IGNORECASE): ErrorCode.WRONG_STATE,
+    # An id of another form, such as that of a thread before a team moved to conversations, names nothing there.
+    re.compile(
+        r"invalid (?:value for )?'(?:conversation(?:_id|\.id)?|response_id|item_id)': .{1,600}"
+        r" (?:expected an id that begins with|must match format) ",
+        re.IGNORECASE | re.DOTALL,
+    ): ErrorCode.NOT_FOUND,
 }
 # By the code of the error, which is clear. Source: the successor's reports by developers.
 _CODES_BY_WORD = {"conversation_locked": ErrorCode.ACTIVE_RUN}

@@ -25,7 +25,7 @@ from tests.support.emulator_runs import (
     wait_for_status,
     write_message,
 )
-from tests.support.faces import both_faces, cancelled_at_once, counts_calls, foreign_ids, never_expires, unmapped
+from tests.support.faces import both_faces, cancelled_at_once, counts_calls, never_expires, unmapped
 from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, succeed, thread_with_question
@@ -245,7 +245,6 @@ async def test_another_principals_run_cannot_be_followed(emulator: Emulator, gat
         assert (late.error_codes, late.events) == (["NOT_FOUND"], [])
 
 
-@foreign_ids
 async def test_a_run_that_does_not_exist_is_refused(gateway: Gateway, socket: LiveSocket) -> None:
     unknown = to_global_id(RunKey("thread_missing", "run_missing"))
     for query in (RUN_EVENTS, RUN_STATUS):

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.server.app import listening
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_file_id, to_global_id
 from tests.support.emulator import Emulator
-from tests.support.faces import both_faces, counts_calls, foreign_ids, second_dialect, unmapped
+from tests.support.faces import both_faces, counts_calls, second_dialect, unmapped
 from tests.support.gateway import Gateway, running_gateway
 
 pytestmark = both_faces
@@ -230,7 +230,6 @@ async def test_a_bad_argument_gets_an_error_that_names_it(
     assert ", got " in error["message"]
 
 
-@foreign_ids
 async def test_what_is_not_there_is_null_without_an_error(emulator: Emulator, gateway: Gateway) -> None:
     thread_id, _ = await finished_run(emulator)
     absent = "0" * 24

@@ -48,7 +48,6 @@ both_faces_always = pytest.mark.both_faces(in_the_gate=True)
 
 counts_calls = pytest.mark.first_face("counts calls by the names that they have on the first face")
 unmapped = pytest.mark.first_face("needs what conversations and responses have no place for")
-foreign_ids = pytest.mark.first_face("names a thread or a run by an id of the first face")
 cancelled_at_once = pytest.mark.first_face("a response is cancelled at once, and never cancelling")
 never_expires = pytest.mark.first_face("a response does not expire; the gateway's clock ends a run that waits")
 second_dialect = pytest.mark.first_face("brings a gateway of its own, for another dialect")

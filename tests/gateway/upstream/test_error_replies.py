@@ -204,3 +204,25 @@ def test_an_error_body_with_a_byte_order_mark_is_read() -> None:
 )
 def test_the_refusals_of_conversations_and_responses(status: int, body: bytes, code: ErrorCode) -> None:
     assert refused(status, body).error.code is code
+
+
+@pytest.mark.parametrize(
+    ("sentence", "param", "is_missing"),
+    [
+        ("Invalid 'conversation_id': 'thread_1'. Expected an ID that begins with 'conv'.", "conversation_id", True),
+        ("Invalid 'response_id': 'run_1'. Expected an ID that begins with 'resp'.", "response_id", True),
+        ("Invalid 'item_id': 'it''s\n'. Expected an ID that begins with 'msg'.", "item_id", True),
+        ("Invalid 'conversation': 'thread_1'. Expected an ID that begins with 'conv'.", "conversation", True),
+        (
+            "Invalid value for 'conversation_id': thread_1. It must match format 'conv_' and 48 hex characters.",
+            None,
+            True,
+        ),
+        ("Invalid 'file_id': 'x'. Expected an ID that begins with 'file'.", "file_id", False),
+        ("Invalid 'after': 'msg'. Expected an ID that begins with 'conv'.", "after", False),
+        ("Unknown parameter: 'conversation_id'.", "conversation_id", False),
+    ],
+)
+def test_an_id_of_another_form_names_nothing(sentence: str, param: str | None, is_missing: bool) -> None:
+    found = error(400, openai(sentence, param=param, code="invalid_value"))
+    assert (found.code is ErrorCode.NOT_FOUND) == is_missing
