@@ -6,6 +6,7 @@ import pytest
 
 from schema.graph.scalars import global_file_id
 from tests.support.emulator import Emulator
+from tests.support.faces import both_faces
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import succeed, thread_with_question
 from tests.support.scripted_upstream import ScriptedResponse, response, scripted_upstream
@@ -16,8 +17,9 @@ SEARCH = {"maxNumResults": 7, "rankingOptions": {"scoreThreshold": 0.25, "ranker
 SHOWN_SEARCH = {"__typename": "FileSearchTool", "maxNumResults": 7, "ranker": "AUTO", "scoreThreshold": 0.25}
 
 
+@both_faces
 async def test_an_assistants_and_a_runs_options_are_read_as_they_were_written(
-    emulator: Emulator, gateway: Gateway
+    face: str, emulator: Emulator, gateway: Gateway
 ) -> None:
     resources = {"fileSearch": {"vectorStoreIds": ["vs_1"]}}
     made = await succeed(
@@ -33,7 +35,7 @@ async def test_an_assistants_and_a_runs_options_are_read_as_they_were_written(
     assistant_id = made["assistant"].pop("id")
     assert made["assistant"] == {"reasoningEffort": "HIGH", "tools": [SHOWN_SEARCH], "toolResources": shown}
 
-    own_search = {"rankingOptions": {"scoreThreshold": 0.5, "ranker": "DEFAULT_2024_08_21"}}
+    own_search = {"maxNumResults": 3, "rankingOptions": {"scoreThreshold": 0.5, "ranker": "DEFAULT_2024_08_21"}}
     started = await succeed(
         gateway,
         "createRun",
@@ -44,7 +46,7 @@ async def test_an_assistants_and_a_runs_options_are_read_as_they_were_written(
         tools=[{"fileSearch": own_search}],
     )
     run_id = started["run"].pop("id")
-    shown_search = SHOWN_SEARCH | {"maxNumResults": None, "ranker": "DEFAULT_2024_08_21", "scoreThreshold": 0.5}
+    shown_search = SHOWN_SEARCH | {"maxNumResults": 3, "ranker": "DEFAULT_2024_08_21", "scoreThreshold": 0.5}
     assert started["run"] == {"reasoningEffort": "LOW", "tools": [shown_search], "toolResources": shown}
 
     emulator.clock.advance(60)
@@ -56,9 +58,9 @@ async def test_an_assistants_and_a_runs_options_are_read_as_they_were_written(
     }} }}"""
     run = (await gateway.data(query, {"id": run_id}))["run"]
     assert (run["reasoningEffort"], run["toolResources"]) == ("LOW", shown)
-    assert all(step["expiresAt"] for step in run["steps"]["nodes"])
+    assert {step["expiresAt"] is not None for step in run["steps"]["nodes"]} == {face == "assistants"}
     (call,) = run["steps"]["nodes"][0]["details"]["toolCalls"]
-    assert call["scoreThreshold"] == 0.5
+    assert call["scoreThreshold"] == (0.5 if face == "assistants" else None)
     assert call["results"]
     for result in call["results"]:
         assert result["attributes"] == {}
