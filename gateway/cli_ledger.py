@@ -258,9 +258,9 @@ def _check_dialect(settings: Settings) -> None:
 
     name = settings.upstream_dialect
     if not DIALECTS[name].lists_threads:
-        able = ", ".join(name for name, dialect in DIALECTS.items() if dialect.lists_threads)
+        able = " and ".join(name for name, dialect in DIALECTS.items() if dialect.lists_threads)
         raise BadSettingsError(
-            [f"FILE: expected a file, since only {able} lists threads, and UPSTREAM_DIALECT is {name}; got none"]
+            [f"FILE: expected a file, since only {able} list threads, and UPSTREAM_DIALECT is {name}; got none"]
         )
 
 

@@ -183,7 +183,8 @@ async def test_a_thread_whose_creation_may_be_under_way_is_left_to_its_creator(
 async def test_an_upstream_that_lists_no_threads_needs_a_file(operator: Operator) -> None:
     status, _, errors = await operator.run("import", "--owner", "alice")
     assert status == 2
-    assert "FILE: expected a file, since only azure-foundry lists threads, and UPSTREAM_DIALECT is openai-v2" in errors
+    able = "azure-foundry and foundry-responses"
+    assert f"FILE: expected a file, since only {able} list threads, and UPSTREAM_DIALECT is openai-v2" in errors
 
 
 async def test_an_import_that_broke_off_goes_on(emulator: Emulator, on_foundry: Operator) -> None:
