@@ -17,6 +17,7 @@ CHAINS = Table(
     Column("run_id", StorableText, nullable=False),
     Column("thread_id", StorableText, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("place", BigInteger, nullable=False),
     Column("assistant_id", StorableText),
     Column("response_ids", StorableText, nullable=False),
     Column("request", LargeBinary, nullable=False),
@@ -25,7 +26,7 @@ CHAINS = Table(
     Column("waiting_since", Double),
     Column("ended_run", LargeBinary),
     PrimaryKeyConstraint("upstream", "run_id", name="ledger_chains_pkey"),
-    Index("ledger_chains_thread_idx", "upstream", "thread_id", "created_at", "run_id"),
+    Index("ledger_chains_thread_idx", "upstream", "thread_id", "created_at", "place", "run_id"),
     Index(
         "ledger_chains_waiting_idx",
         *("upstream", "waiting_since"),
@@ -33,7 +34,7 @@ CHAINS = Table(
         sqlite_where=text("waiting_since IS NOT NULL"),
     ),
 )
-"""Runs as chains of responses. All but ids, times and the status is JSON."""
+"""Runs as chains of responses. All but ids, times, the status, and the place among those of a second is JSON."""
 
 ITEMS = Table(
     "ledger_items",
@@ -54,11 +55,12 @@ ASSISTANTS = Table(
     Column("shelf", Text, nullable=False),
     Column("assistant_id", StorableText, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("place", BigInteger, nullable=False),
     Column("assistant", LargeBinary, nullable=False),
     PrimaryKeyConstraint("upstream", "shelf", "assistant_id", name="ledger_assistants_pkey"),
-    Index("ledger_assistants_created_idx", "upstream", "shelf", "created_at", "assistant_id"),
+    Index("ledger_assistants_created_idx", "upstream", "shelf", "created_at", "place", "assistant_id"),
 )
-"""Assistants as JSON."""
+"""Assistants as JSON, with their place among those of a second."""
 
 LOCKS = Table(
     "ledger_locks",

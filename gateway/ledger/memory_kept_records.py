@@ -89,7 +89,7 @@ class MemoryChains:
 
     async def list_chains(self, thread_id: str, window: Window) -> Page[ChainRecord] | None:
         of_thread = [chain for chain in self._chains.values() if chain.thread_id == thread_id]
-        return _cut(of_thread, lambda chain: (chain.created_at, chain.run_id), window)
+        return _cut(of_thread, lambda chain: (chain.run_id, chain.created_at), window)
 
     async def list_waiting(self, before: float, limit: int) -> Sequence[ChainRecord]:
         waiting = [
@@ -152,7 +152,7 @@ class MemoryAssistants:
         return {assistant_id: kept[assistant_id] for assistant_id in ids if assistant_id in kept}
 
     async def list_assistants(self, shelf: str, window: Window) -> Page[AssistantObject] | None:
-        return _cut(self._shelves.get(shelf, {}).values(), lambda one: (int(one.created_at), one.id), window)
+        return _cut(self._shelves.get(shelf, {}).values(), lambda one: (one.id, int(one.created_at)), window)
 
     async def remove_assistant(self, shelf: str, assistant_id: str) -> bool:
         return self._shelves.get(shelf, {}).pop(assistant_id, None) is not None
@@ -172,12 +172,14 @@ def make_memory_records(unix_seconds: Callable[[], float] = time.time) -> KeptRe
     return KeptRecords(MemoryChains(locks), MemoryAssistants(), locks)
 
 
-def _cut(items: Iterable[ItemT], position_of: Callable[[ItemT], tuple[int, str]], window: Window) -> Page[ItemT] | None:
-    """Return the page of a list that is ordered by time and id. None if `after` is not in it."""
-    ordered = sorted(items, key=position_of, reverse=window.backwards)
+def _cut(items: Iterable[ItemT], id_and_time: Callable[[ItemT], tuple[str, int]], window: Window) -> Page[ItemT] | None:
+    """Return the page of a list that is ordered by time, then as it was. None if `after` is not in it."""
+    ordered = sorted(items, key=lambda item: id_and_time(item)[1])
+    if window.backwards:
+        ordered.reverse()
     start = 0
     if window.after is not None:
-        ids = [position_of(item)[1] for item in ordered]
+        ids = [id_and_time(item)[0] for item in ordered]
         if window.after not in ids:
             return None
         start = ids.index(window.after) + 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Table, delete, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Table, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -44,7 +44,8 @@ class SqlChains:
 
     async def add_chain(self, chain: ChainRecord) -> None:
         row = {"upstream": self._upstream, **_chain_row(chain)}
-        statement = self._insert(CHAINS).values(row)
+        of_thread = (self._of_upstream, CHAINS.c.thread_id == chain.thread_id)
+        statement = self._insert(CHAINS).values(row | {"place": _next_place(CHAINS, of_thread, chain.created_at)})
         upsert = statement.on_conflict_do_update(index_elements=list(CHAINS.primary_key), set_=row)
 
         async def work(connection: AsyncConnection) -> None:
@@ -66,7 +67,7 @@ class SqlChains:
         of_thread = (self._of_upstream, CHAINS.c.thread_id == thread_id)
 
         async def work(connection: AsyncConnection) -> Page[ChainRecord] | None:
-            rows = await _read_page(connection, CHAINS, (CHAINS.c.created_at, CHAINS.c.run_id), of_thread, window)
+            rows = await _read_page(connection, CHAINS, CHAINS.c.run_id, of_thread, window)
             return None if rows is None else _to_page([_chain_from_row(row) for row in rows], window)
 
         return await self._database.read(work)
@@ -169,7 +170,8 @@ class SqlAssistants:
     async def add_assistant(self, shelf: str, assistant: AssistantObject) -> None:
         values = {"created_at": int(assistant.created_at), "assistant": msgspec.json.encode(assistant)}
         row = {"upstream": self._upstream, "shelf": shelf, "assistant_id": assistant.id, **values}
-        statement = self._insert(ASSISTANTS).values(row)
+        place = _next_place(ASSISTANTS, self._are_on(shelf), int(assistant.created_at))
+        statement = self._insert(ASSISTANTS).values(row | {"place": place})
         upsert = statement.on_conflict_do_update(index_elements=list(ASSISTANTS.primary_key), set_=values)
 
         async def work(connection: AsyncConnection) -> None:
@@ -189,10 +191,8 @@ class SqlAssistants:
         return await self._database.read(work) if ids else {}
 
     async def list_assistants(self, shelf: str, window: Window) -> Page[AssistantObject] | None:
-        position = (ASSISTANTS.c.created_at, ASSISTANTS.c.assistant_id)
-
         async def work(connection: AsyncConnection) -> Page[AssistantObject] | None:
-            rows = await _read_page(connection, ASSISTANTS, position, self._are_on(shelf), window)
+            rows = await _read_page(connection, ASSISTANTS, ASSISTANTS.c.assistant_id, self._are_on(shelf), window)
             return None if rows is None else _to_page([_ASSISTANT.decode(row.assistant) for row in rows], window)
 
         return await self._database.read(work)
@@ -224,23 +224,31 @@ class SqlAssistants:
 async def _read_page(
     connection: AsyncConnection,
     table: Table,
-    position: tuple[ColumnElement[Any], ColumnElement[Any]],
+    object_id: ColumnElement[Any],
     conditions: Sequence[ColumnElement[bool]],
     window: Window,
 ) -> list[Any] | None:
-    """Read one row more than the window holds, by time and id. None if there is no row with the id `after`."""
-    created_at, object_id = position
+    """Read one row more than the window holds, by time and place. None if there is no row with the id `after`."""
+    position = (table.c.created_at, table.c.place, object_id)
     statement: Select[Any] = select(table).where(*conditions)
     if window.after is not None:
-        edge_time = select(created_at).where(*conditions, object_id == window.after)
-        time_seconds = (await connection.execute(edge_time)).scalar_one_or_none()
-        if time_seconds is None:
+        edge_row = select(*position).where(*conditions, object_id == window.after)
+        found = (await connection.execute(edge_row)).one_or_none()
+        if found is None:
             return None
-        edge = tuple_(literal(time_seconds), literal(window.after, object_id.type))
+        edge = tuple_(*(literal(value, column.type) for value, column in zip(found, position, strict=True)))
         statement = statement.where(tuple_(*position) < edge if window.backwards else tuple_(*position) > edge)
     ordered = [column.desc() for column in position] if window.backwards else position
     rows = await connection.execute(statement.order_by(*ordered).limit(window.limit + 1))
     return list(rows)
+
+
+def _next_place(table: Table, conditions: Sequence[ColumnElement[bool]], created_at: int) -> ScalarSelect[int]:
+    """Return the place of a new row among those of its second."""
+    of_second = select(func.coalesce(func.max(table.c.place), 0) + 1).where(
+        *conditions, table.c.created_at == created_at
+    )
+    return of_second.scalar_subquery()
 
 
 def _to_page(read: list[Any], window: Window) -> Page[Any]:

@@ -102,11 +102,15 @@ async def walk(chains: ChainStore, order: Order, limit: int) -> list[str]:
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 100])
-async def test_chains_are_listed_by_time_and_id_in_both_orders(chains: ChainStore, limit: int) -> None:
-    for run_id, created_at in (("resp_c", 10), ("resp_a", 20), ("resp_b", 20), ("resp_e", 5), ("resp_d", 30)):
+async def test_chains_are_listed_by_time_and_as_they_were_added_in_both_orders(chains: ChainStore, limit: int) -> None:
+    started = [("resp_c", 10), ("resp_b", 20), ("resp_z", 20), ("resp_a", 20), ("resp_e", 5), ("resp_d", 30)]
+    for run_id, created_at in started:
         await chains.add_chain(chain_of(run_id, created_at=created_at))
     await chains.add_chain(chain_of("resp_x", "conv_2", 15))
-    oldest_first = ["resp_e", "resp_c", "resp_a", "resp_b", "resp_d"]
+    # What is added again stays where it is.
+    await chains.add_chain(chain_of("resp_b", created_at=20, status="completed"))
+    await chains.record_status("resp_z", "completed")
+    oldest_first = ["resp_e", "resp_c", "resp_b", "resp_z", "resp_a", "resp_d"]
     assert await walk(chains, "asc", limit) == oldest_first
     assert await walk(chains, "desc", limit) == oldest_first[::-1]
 
@@ -332,11 +336,11 @@ async def test_assistants_move_to_a_shelf_that_keeps_its_own(store: LedgerStore,
     assert await elsewhere.find_assistants("old", ["asst_1"]) == {"asst_1": assistant("asst_1")}
 
 
-@pytest.mark.parametrize(("order", "expected"), [("asc", ["c", "a", "b"]), ("desc", ["b", "a", "c"])])
-async def test_assistants_are_listed_by_time_and_id(
-    assistants: AssistantStore, order: Order, expected: list[str]
+@pytest.mark.parametrize(("order", "expected"), [("asc", "cbza"), ("desc", "azbc")])
+async def test_assistants_are_listed_by_time_and_as_they_were_added(
+    assistants: AssistantStore, order: Order, expected: str
 ) -> None:
-    for assistant_id, created_at in (("a", 20), ("b", 20), ("c", 10)):
+    for assistant_id, created_at in (("b", 20.5), ("z", 20.9), ("a", 20), ("c", 10), ("b", 20.9)):
         await assistants.add_assistant("shelf", assistant(assistant_id, created_at))
     await assistants.add_assistant("other", assistant("d", 15))
     seen: list[str] = []
@@ -344,5 +348,5 @@ async def test_assistants_are_listed_by_time_and_id(
         seen += [one.id for one in page.data]
         if not page.has_more:
             break
-    assert seen == expected
+    assert seen == list(expected)
     assert await assistants.list_assistants("shelf", Window(2, order, "d")) is None

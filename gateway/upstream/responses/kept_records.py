@@ -64,7 +64,10 @@ class ChainStore(Protocol):
         """Find chains by run. Those that are unknown are left out."""
 
     async def list_chains(self, thread_id: str, window: Window) -> Page[ChainRecord] | None:
-        """List the chains of a conversation by the time they were started, then by id. None if `after` is unknown."""
+        """List the chains of a conversation by the second in which they were started, then as they were added.
+
+        None if `after` is unknown.
+        """
 
     async def list_waiting(self, before: float, limit: int) -> Sequence[ChainRecord]:
         """List at most so many chains that have waited since before a time, the longest first."""
@@ -102,7 +105,10 @@ class AssistantStore(Protocol):
         """Find assistants by id. Those that are unknown are left out."""
 
     async def list_assistants(self, shelf: str, window: Window) -> Page[AssistantObject] | None:
-        """List assistants by the time they were created, then by id. None if `after` is unknown."""
+        """List assistants by the second in which they were created, then as they were added.
+
+        None if `after` is unknown.
+        """
 
     async def remove_assistant(self, shelf: str, assistant_id: str) -> bool:
         """Remove an assistant. Returns whether there was one."""

@@ -54,7 +54,7 @@ def make_rows(upstream: str) -> list[tuple[Insert, list[dict[str, Any]]]]:
             insert(CHAINS),
             [
                 chain
-                | {"run_id": f"run_{thread}_{each}", "thread_id": f"conv_{thread}", "created_at": each}
+                | {"run_id": f"run_{thread}_{each}", "thread_id": f"conv_{thread}", "created_at": each, "place": 1}
                 | {"waiting_since": float(thread) if each == 0 and thread % 10 == 0 else None}
                 for thread, each in both
             ],
@@ -70,7 +70,7 @@ def make_rows(upstream: str) -> list[tuple[Insert, list[dict[str, Any]]]]:
             insert(ASSISTANTS),
             [
                 of_upstream
-                | {"shelf": f"shelf_{thread}", "assistant_id": f"asst_{each}", "created_at": each}
+                | {"shelf": f"shelf_{thread}", "assistant_id": f"asst_{each}", "created_at": each, "place": 1}
                 | {"assistant": b'{"id": "asst"}'}
                 for thread, each in both
             ],

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("run_id", ordered, nullable=False),
         sa.Column("thread_id", sa.Text, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("place", sa.BigInteger, nullable=False),
         sa.Column("assistant_id", sa.Text),
         sa.Column("response_ids", sa.Text, nullable=False),
         sa.Column("request", sa.LargeBinary, nullable=False),
@@ -30,7 +31,8 @@ def upgrade() -> None:
         sa.Column("ended_run", sa.LargeBinary),
         sa.PrimaryKeyConstraint("upstream", "run_id", name="ledger_chains_pkey"),
     )
-    op.create_index("ledger_chains_thread_idx", "ledger_chains", ["upstream", "thread_id", "created_at", "run_id"])
+    by_time = ["created_at", "place"]
+    op.create_index("ledger_chains_thread_idx", "ledger_chains", ["upstream", "thread_id", *by_time, "run_id"])
     waiting = sa.text("waiting_since IS NOT NULL")
     op.create_index(
         "ledger_chains_waiting_idx",
@@ -54,11 +56,12 @@ def upgrade() -> None:
         sa.Column("shelf", sa.Text, nullable=False),
         sa.Column("assistant_id", ordered, nullable=False),
         sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("place", sa.BigInteger, nullable=False),
         sa.Column("assistant", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("upstream", "shelf", "assistant_id", name="ledger_assistants_pkey"),
     )
-    by_time = ["upstream", "shelf", "created_at", "assistant_id"]
-    op.create_index("ledger_assistants_created_idx", "ledger_assistants", by_time)
+    columns = ["upstream", "shelf", *by_time, "assistant_id"]
+    op.create_index("ledger_assistants_created_idx", "ledger_assistants", columns)
     op.create_table(
         "ledger_locks",
         sa.Column("upstream", sa.Text, nullable=False),
