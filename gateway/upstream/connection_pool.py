@@ -20,6 +20,7 @@ from gateway.telemetry.rare_warning import RareWarning
 from gateway.telemetry.tracing import Tracing
 from gateway.upstream.call_admission import CallAdmission
 from gateway.upstream.caller_slots import SlotsByCaller
+from gateway.upstream.clean_connections import CleanConnector
 from gateway.upstream.dialects import Family
 from gateway.upstream.fair_share import FairShare
 from gateway.upstream.plain_gets import PlainGets
@@ -107,7 +108,7 @@ class UpstreamPool:
         )
         # Only connecting is limited here; the caller of a batch sets the deadline of the batch.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=options.connect_timeout_seconds)
-        connector = aiohttp.TCPConnector(limit=options.pool_size)
+        connector = CleanConnector(limit=options.pool_size)
         self.plain_gets = PlainGets(connector, timeout, base_url.origin(), _DEFAULT_HEADERS)
         # The same connections. This session marks the start of each request.
         trace = aiohttp.TraceConfig()

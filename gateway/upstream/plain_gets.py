@@ -75,5 +75,5 @@ class PlainGets:
         protocol.transport.write(b"GET %b HTTP/1.1\r\n%b" % (target.encode(), headers))
         while True:
             message, content = await protocol.read()
-            if message.code >= 200 or message.code == 101:
+            if not 100 <= message.code < 200 or message.code == 101:
                 return PlainReply(message.code, message.headers, content)

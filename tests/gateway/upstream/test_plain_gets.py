@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -53,6 +54,14 @@ async def test_the_request_is_the_one_that_aiohttp_sends(
 async def test_an_interim_response_is_skipped(gets: PlainGets, upstream: ScriptedUpstream) -> None:
     upstream.queue_responses(ScriptedResponse(b"HTTP/1.1 103 Early Hints\r\n\r\n" + response(404, b"no").data))
     assert await send(gets) == (404, b"no")
+
+
+async def test_a_status_that_does_not_exist_is_the_one_of_the_response(
+    gets: PlainGets, upstream: ScriptedUpstream
+) -> None:
+    upstream.queue_responses(ScriptedResponse(b"HTTP/1.1 099 Odd\r\nContent-Length: 3\r\n\r\nodd"))
+    async with asyncio.timeout(5):
+        assert await send(gets) == (99, b"odd")
 
 
 async def test_a_body_that_ends_with_its_connection_is_whole(gets: PlainGets, upstream: ScriptedUpstream) -> None:
