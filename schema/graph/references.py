@@ -193,7 +193,7 @@ def _look_up_one(info: Info, wanted: Lookup | GatewayError) -> Any:
     """Look up one of several nodes. Its error does not affect the others."""
     try:
         return deferred_error(wanted) if isinstance(wanted, GatewayError) else _look_up(info, wanted)
-    except GatewayError as error:
+    except Exception as error:  # also one that nobody expects, of a load that is done
         return deferred_error(error)
 
 

@@ -194,6 +194,18 @@ async def test_a_number_has_the_same_result_or_refusal(number: float) -> None:
     assert results[0] == results[1]
 
 
+async def test_a_fault_below_a_lookup_leaves_the_others_of_its_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> Any:
+        raise ZeroDivisionError
+
+    document = '{ threadsByIds(ids: ["thread_1", "thread_2"]) { createdAt } upstream { version } }'
+    monkeypatch.setattr(FakeThreadsApi, "_answer", fail)
+    for schema in (COMPILED, CORE):
+        data, errors = await _execute(schema, document, conversation())
+        assert orjson.loads(data)["threadsByIds"] == [None, None]
+        assert [path for _, path, _ in errors] == [["threadsByIds", 0], ["threadsByIds", 1]]
+
+
 async def test_a_value_that_its_type_refuses_has_the_same_error() -> None:
     api = FakeThreadsApi()
     api.threads[ThreadKey("thread_1")] = msgspec.structs.replace(thread("thread_1"), created_at=1e300)
