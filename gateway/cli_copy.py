@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli_resumable import print_line, report_break, run_resumable
 from gateway.config import BadSettingsError, Settings, describe_fault
 from gateway.identity.principal import Owner
 from gateway.progress_line import ProgressLine
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from gateway.copying.copy_preview import CopyPreview
     from gateway.copying.thread_copier import ThreadCopier
     from gateway.copying.upstream_ends import UpstreamEnd
-
-BROKE_OFF = 1
-"""Exit status of a copy that did a part of its work, and can be run again."""
 
 MAX_SHOWN_FAILURES = 10
 
@@ -50,24 +47,11 @@ async def run_copy_command(arguments: argparse.Namespace, settings: Settings) ->
     Raises:
         BadSettingsError: A setting or an argument is missing or cannot be used.
     """
-    from gateway.ledger.import_file import ImportFileError  # noqa: PLC0415 - slow, as in `cli`
-    from gateway.ledger.ledger_store import CannotOpenError, LedgerUnavailableError  # noqa: PLC0415 - as above
-    from schema.contract.errors import GatewayError  # noqa: PLC0415 - as above
-
-    try:
-        return await _run(arguments, settings)
-    except CannotOpenError as error:
-        raise BadSettingsError([f"GATEWAY_DATABASE_URL: the database cannot be used: {error}"]) from None
-    except ImportFileError as error:
-        raise BadSettingsError([str(error)]) from None
-    except LedgerUnavailableError as error:
-        return _report_break(f"the database does not answer: {error}")
-    except GatewayError as error:
-        return _report_break(error.message)
+    return await run_resumable(_run(arguments, settings))
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.copying.copy_ledger import CopyLedger  # noqa: PLC0415 - as above
+    from gateway.copying.copy_ledger import CopyLedger  # noqa: PLC0415 - slow, as in `cli`
     from gateway.copying.copy_preview import CopyPreview  # noqa: PLC0415 - as above
     from gateway.copying.file_copier import FileCopier  # noqa: PLC0415 - as above
     from gateway.copying.thread_copier import ThreadCopier  # noqa: PLC0415 - as above
@@ -106,7 +90,7 @@ async def _preview(preview: CopyPreview, thread_ids: AsyncIterator[str], progres
     finally:
         progress.end()
     outcome = preview.outcome
-    _print(
+    print_line(
         f"Threads to copy: {outcome.copied}, with {outcome.messages} messages that name {len(preview.file_ids)} files. "
         f"Copied before: {outcome.present}. Not at the source: {outcome.missing}.{_describe_losses(outcome)}"
     )
@@ -119,7 +103,7 @@ async def _copy(copier: ThreadCopier, thread_ids: AsyncIterator[str], progress: 
         await copier.copy_all(thread_ids)
     finally:
         progress.end()
-        _print(
+        print_line(
             f"Threads copied: {outcome.copied}, with {outcome.messages} messages. Files copied: "
             f"{copier.files.copied_count}. Copied before: {outcome.present}. Not at the source: {outcome.missing}."
             f"{_describe_losses(outcome)}"
@@ -127,7 +111,7 @@ async def _copy(copier: ThreadCopier, thread_ids: AsyncIterator[str], progress: 
     if outcome.failures:
         first = list(outcome.failures.items())[:MAX_SHOWN_FAILURES]
         shown = "; ".join(f"{old_id}: {error.message}" for old_id, error in first)
-        return _report_break(f"{len(outcome.failures)} threads could not be copied ({shown})")
+        return report_break(f"{len(outcome.failures)} threads could not be copied ({shown})")
     return 0
 
 
@@ -206,13 +190,3 @@ def _check_ends(source: UpstreamEnd, target: UpstreamEnd) -> None:
 def _nobody() -> Owner:
     """Return what stands for the owners of a file of ids, which are those of the ledger here."""
     return Owner("-", "-")
-
-
-def _report_break(reason: str) -> int:
-    sys.stderr.write(f"threads-gateway: broke off: {reason}; run the same command again to go on\n")
-    return BROKE_OFF
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()

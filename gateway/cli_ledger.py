@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli_resumable import print_line, report_break, run_resumable
 from gateway.config import BadSettingsError, Settings, describe_fault
 from gateway.identity.principal import Owner
 from gateway.progress_line import ProgressLine
@@ -18,9 +18,6 @@ from gateway.progress_line import ProgressLine
 if TYPE_CHECKING:
     from gateway.ledger.ledger_store import Adoption, LedgerStore, ObjectKind
     from gateway.upstream.upstream_port import UpstreamPort
-
-BROKE_OFF = 1
-"""Exit status of a command that did a part of its work, and can be run again."""
 
 COMMANDS = {
     "import": "adopt threads that exist: those of a file, or with --owner all that the upstream lists",
@@ -73,29 +70,17 @@ async def run_ledger_command(arguments: argparse.Namespace, settings: Settings) 
     Raises:
         BadSettingsError: A setting or an argument is missing or cannot be used.
     """
-    from gateway.ledger.import_file import ImportFileError  # noqa: PLC0415 - slow, as in `cli`
-    from gateway.ledger.ledger_store import CannotOpenError, LedgerUnavailableError  # noqa: PLC0415 - as above
-    from schema.contract.errors import GatewayError  # noqa: PLC0415 - as above
-
     work = _import if arguments.ledger_command == "import" else _forget
     if arguments.ledger_command == "import" and (arguments.from_viewer or arguments.to_viewer):
         work = _move_viewer
     try:
-        return await work(arguments, settings)
-    except CannotOpenError as error:
-        raise BadSettingsError([f"GATEWAY_DATABASE_URL: the database cannot be used: {error}"]) from None
-    except ImportFileError as error:
-        raise BadSettingsError([str(error)]) from None
-    except LedgerUnavailableError as error:
-        return _report_break(f"the database does not answer: {error}")
+        return await run_resumable(work(arguments, settings))
     except RedisUnavailableError as error:
-        return _report_break(f"Redis does not answer: {error}")
-    except GatewayError as error:
-        return _report_break(error.message)
+        return report_break(f"Redis does not answer: {error}")
 
 
 async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
-    from gateway.ledger.adoption import Adopter  # noqa: PLC0415 - as above
+    from gateway.ledger.adoption import Adopter  # noqa: PLC0415 - slow, as in `cli`
     from gateway.ledger.import_file import count_ids, read_import_file  # noqa: PLC0415 - as above
     from gateway.ledger.ledger_store import ObjectKind  # noqa: PLC0415 - as above
 
@@ -128,7 +113,7 @@ async def _import(arguments: argparse.Namespace, settings: Settings) -> int:
                     await adopter.adopt_listed(port, owner)
         finally:
             progress.end()
-            _print(_describe_adoption(kind, adopter.outcome, adopter.too_new_count))
+            print_line(_describe_adoption(kind, adopter.outcome, adopter.too_new_count))
     return 0
 
 
@@ -151,7 +136,7 @@ async def _move_viewer(arguments: argparse.Namespace, settings: Settings) -> int
             moved = await move_all_records(store, source, target, progress.show)
         finally:
             progress.end()
-    _print(f"Records moved: {moved}.")
+    print_line(f"Records moved: {moved}.")
     return 0
 
 
@@ -172,14 +157,14 @@ async def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
         finally:
             progress.end()
             deleted = forgetter.deleted
-            _print(f"Files deleted: {deleted[ObjectKind.FILE]}. Threads deleted: {deleted[ObjectKind.THREAD]}.")
+            print_line(f"Files deleted: {deleted[ObjectKind.FILE]}. Threads deleted: {deleted[ObjectKind.THREAD]}.")
     removed = await _remove_from_redis(settings, owner)
     if removed is not None:
-        _print(f"Keys removed from Redis: {removed}.")
+        print_line(f"Keys removed from Redis: {removed}.")
     if forgetter.failures:
         owned, error = next(iter(forgetter.failures.items()))
         count = len(forgetter.failures)
-        return _report_break(f"{count} files or threads stay, {owned.object_id} because of: {error.message}")
+        return report_break(f"{count} files or threads stay, {owned.object_id} because of: {error.message}")
     return 0
 
 
@@ -280,13 +265,3 @@ def _describe_adoption(kind: ObjectKind, outcome: Adoption, too_new_count: int) 
             "old or without a time (run the same command again later)."
         )
     return " ".join(lines)
-
-
-def _report_break(reason: str) -> int:
-    sys.stderr.write(f"threads-gateway: broke off: {reason}; run the same command again to go on\n")
-    return BROKE_OFF
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
