@@ -74,6 +74,11 @@ class LinkedAssistants(_Linked):
     async def list_assistants(self, shelf: str, window: Window) -> Page[AssistantObject] | None:
         return await self._call(lambda store: store.kept.assistants.list_assistants(shelf, window))
 
+    async def change_assistant(
+        self, shelf: str, assistant_id: str, change: Callable[[AssistantObject], AssistantObject]
+    ) -> AssistantObject | None:
+        return await self._call(lambda store: store.kept.assistants.change_assistant(shelf, assistant_id, change))
+
     async def remove_assistant(self, shelf: str, assistant_id: str) -> bool:
         return await self._call(lambda store: store.kept.assistants.remove_assistant(shelf, assistant_id))
 

@@ -154,6 +154,15 @@ class MemoryAssistants:
     async def list_assistants(self, shelf: str, window: Window) -> Page[AssistantObject] | None:
         return _cut(self._shelves.get(shelf, {}).values(), lambda one: (one.id, int(one.created_at)), window)
 
+    async def change_assistant(
+        self, shelf: str, assistant_id: str, change: Callable[[AssistantObject], AssistantObject]
+    ) -> AssistantObject | None:
+        kept = self._shelves.get(shelf, {})
+        if (assistant := kept.get(assistant_id)) is None:
+            return None
+        kept[assistant_id] = change(assistant)
+        return kept[assistant_id]
+
     async def remove_assistant(self, shelf: str, assistant_id: str) -> bool:
         return self._shelves.get(shelf, {}).pop(assistant_id, None) is not None
 

@@ -197,6 +197,23 @@ class SqlAssistants:
 
         return await self._database.read(work)
 
+    async def change_assistant(
+        self, shelf: str, assistant_id: str, change: Callable[[AssistantObject], AssistantObject]
+    ) -> AssistantObject | None:
+        its = (*self._are_on(shelf), ASSISTANTS.c.assistant_id == assistant_id)
+
+        async def work(connection: AsyncConnection) -> AssistantObject | None:
+            found = select(ASSISTANTS.c.assistant).where(*its).with_for_update()
+            stored = (await connection.execute(found)).scalar_one_or_none()
+            if stored is None:
+                return None
+            changed = change(_ASSISTANT.decode(stored))
+            row = {"assistant": msgspec.json.encode(changed)}
+            await connection.execute(update(ASSISTANTS).where(*its).values(row))
+            return changed
+
+        return await self._database.write(work)
+
     async def remove_assistant(self, shelf: str, assistant_id: str) -> bool:
         its = (*self._are_on(shelf), ASSISTANTS.c.assistant_id == assistant_id)
 

@@ -11,7 +11,11 @@ import pytest
 from gateway.identity.principal import UpstreamIdentity
 from gateway.ledger.ledger_store import LedgerStore, ObjectKind
 from gateway.ledger.sightings import CredentialOwner, RecordKey, SeenThread
+from gateway.upstream.dialects import DIALECTS
+from gateway.upstream.responses.assistant_shelf import AssistantShelf
 from gateway.upstream.responses.kept_records import AssistantStore, ChainRecord, ChainStore, ItemRecord, KeptRecords
+from schema.contract.bodies import AssistantBody, AssistantUpdateBody
+from schema.contract.keys import AssistantKey
 from schema.contract.paging import Order, Window
 from schema.contract.wire import AssistantObject
 from tests.contracts.kept_records import kept
@@ -308,6 +312,43 @@ async def test_an_assistant_is_found_as_it_was_added_and_replaced_by_a_later_one
     await assistants.add_assistant("shelf", whole)
     assert await assistants.find_assistants("shelf", ["asst_1", "asst_2"]) == {"asst_1": whole}
     assert await assistants.find_assistants("shelf", []) == {}
+
+
+async def test_changes_of_one_assistant_at_once_are_all_kept(open_ledger: OpenLedger) -> None:
+    stores = [(await open_ledger()).kept.assistants for _ in range(2)]
+    await stores[0].add_assistant("shelf", assistant("asst_1", name=""))
+    await stores[0].add_assistant("other", assistant("asst_1", name=""))
+
+    def add_letter(letter: str) -> Callable[[AssistantObject], AssistantObject]:
+        return lambda kept: msgspec.structs.replace(kept, name=f"{kept.name}{letter}")
+
+    changed = await asyncio.gather(
+        *(stores[n % 2].change_assistant("shelf", "asst_1", add_letter(letter)) for n, letter in enumerate("abcdefgh"))
+    )
+    names = sorted((one.name or "" for one in changed if one is not None), key=len)
+    assert [len(name) for name in names] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert "".join(sorted(names[-1])) == "abcdefgh"
+    assert await stores[1].find_assistants("shelf", ["asst_1"]) == {"asst_1": assistant("asst_1", name=names[-1])}
+    assert await stores[1].find_assistants("other", ["asst_1"]) == {"asst_1": assistant("asst_1", name="")}
+
+
+async def test_updates_of_one_assistant_at_once_lose_nothing(open_ledger: OpenLedger) -> None:
+    async def accept() -> None:
+        pass
+
+    dialect = DIALECTS["openai-responses"]
+    shelves = [AssistantShelf((await open_ledger()).kept.assistants, "shelf", dialect, accept) for _ in range(2)]
+    made = await shelves[0].create(AssistantBody(model="m"))
+    fields = {"name": "N", "description": "D", "instructions": "I", "temperature": 0.5, "top_p": 0.25, "model": "n"}
+    key = AssistantKey(made.id)
+    updates = [AssistantUpdateBody.model_validate({name: value}) for name, value in fields.items()]
+    await asyncio.gather(*(shelves[n % 2].update(key, update) for n, update in enumerate(updates)))
+    assert await shelves[1].find(made.id) == msgspec.structs.replace(made, **fields)
+
+
+async def test_an_unknown_assistant_is_not_changed(assistants: AssistantStore) -> None:
+    assert await assistants.change_assistant("shelf", "asst_1", lambda kept: kept) is None
+    assert await assistants.find_assistants("shelf", ["asst_1"]) == {}
 
 
 async def test_shelves_see_nothing_of_each_other(assistants: AssistantStore) -> None:

@@ -79,14 +79,24 @@ class AssistantShelf:
         fields = {"tools": [], "metadata": {}, **self._render(body)}
         await self._confirm_accepted()
         made = {"id": _new_id(), "created_at": int(time.time()), "object": "assistant", **_without_nulls(fields)}
-        return await self._keep(made)
+        assistant = _ASSISTANT.decode(msgspec.json.encode(made))
+        await self._store.add_assistant(self._shelf, assistant)
+        return assistant
 
     async def update(self, key: AssistantKey, body: AssistantUpdateBody) -> AssistantObject:
-        """Change the fields that are set. Null clears a field that may be null."""
+        """Change the fields that are set. Null clears a field that may be null. Updates at once lose nothing."""
         fields = self._render(body)
-        kept = await self.find(key.assistant_id)
         changes = {name: value for name, value in fields.items() if value is not None or name not in _NOT_CLEARED}
-        return await self._keep({**msgspec.json.decode(msgspec.json.encode(kept)), **changes})
+
+        def change(kept: AssistantObject) -> AssistantObject:
+            before = msgspec.json.decode(msgspec.json.encode(kept))
+            return _ASSISTANT.decode(msgspec.json.encode({**before, **changes}))
+
+        await self._confirm_accepted()
+        changed = await self._store.change_assistant(self._shelf, key.assistant_id, change)
+        if changed is None:
+            raise not_found("assistant", key.assistant_id)
+        return changed
 
     async def delete(self, key: AssistantKey) -> None:
         """Delete an assistant. Its runs stay."""
@@ -101,11 +111,6 @@ class AssistantShelf:
         except GatewayError as error:
             return error
         return page or not_found("assistant", key.window.after or "")
-
-    async def _keep(self, fields: dict[str, Any]) -> AssistantObject:
-        assistant = _ASSISTANT.decode(msgspec.json.encode(fields))
-        await self._store.add_assistant(self._shelf, assistant)
-        return assistant
 
     def _render(self, body: AssistantUpdateBody) -> dict[str, Any]:
         """Return the fields that a body sets.

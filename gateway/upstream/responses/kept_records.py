@@ -6,7 +6,7 @@ methods raise a `GatewayError` with `LEDGER_UNAVAILABLE` where the ledger does n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -108,6 +108,14 @@ class AssistantStore(Protocol):
         """List assistants by the second in which they were created, then as they were added.
 
         None if `after` is unknown.
+        """
+
+    async def change_assistant(
+        self, shelf: str, assistant_id: str, change: Callable[[AssistantObject], AssistantObject]
+    ) -> AssistantObject | None:
+        """Change an assistant to what `change` makes of it, with no other change in between.
+
+        Returns the assistant as it is then, or None if there is none.
         """
 
     async def remove_assistant(self, shelf: str, assistant_id: str) -> bool:

@@ -28,6 +28,7 @@ CALLS: dict[str, Callable[[KeptRecords], Awaitable[object]]] = {
     "add_assistant": lambda kept: kept.assistants.add_assistant("shelf", AssistantObject("asst_1")),
     "find_assistants": lambda kept: kept.assistants.find_assistants("shelf", ["asst_1"]),
     "list_assistants": lambda kept: kept.assistants.list_assistants("shelf", PAGE),
+    "change_assistant": lambda kept: kept.assistants.change_assistant("shelf", "asst_1", lambda kept: kept),
     "remove_assistant": lambda kept: kept.assistants.remove_assistant("shelf", "asst_1"),
     "acquire": lambda kept: kept.locks.acquire("conv_1", "resp_1", 5),
     "hand_over": lambda kept: kept.locks.hand_over("conv_1", "resp_1", "claim", 5),
