@@ -29,8 +29,11 @@ def change_status(
 ) -> ChainRecord:
     """Change the status. One that has ended the run stays, and a run that waits already keeps its time.
 
-    A run that is to be cancelled stays so until it ends or waits: its response shows nothing of it meanwhile.
+    A run that is to be cancelled stays so until it ends: its response shows nothing of it meanwhile. If it asks its
+    client before anybody could stop it, that is its end.
     """
+    if {chain.status, status} == {_CANCELLING, _WAITING}:
+        status = "cancelled"
     if is_terminal(chain.status):
         missing = ended_run is not None and chain.ended_run is None and status == chain.status
         return replace(chain, ended_run=ended_run) if missing else chain

@@ -158,14 +158,21 @@ async def test_a_status_that_ends_a_run_stays(chains: ChainStore) -> None:
     assert not await chains.record_status("resp_9", "completed")
 
 
-async def test_a_run_that_is_to_be_cancelled_stays_so_until_it_ends_or_waits(chains: ChainStore) -> None:
+async def test_a_run_that_is_to_be_cancelled_stays_so_until_it_ends(chains: ChainStore) -> None:
     await chains.add_chain(chain_of("resp_1"))
     assert await chains.record_status("resp_1", "cancelling")
     for status in ("in_progress", "queued"):
         assert not await chains.record_status("resp_1", status)
-    assert await chains.record_status("resp_1", "requires_action", 500.0)
-    assert await chains.record_status("resp_1", "cancelling")
-    assert await chains.record_status("resp_1", "cancelled")
+    assert await chains.record_status("resp_1", "failed")
+
+
+async def test_a_run_that_is_to_be_cancelled_and_waits_is_cancelled(chains: ChainStore) -> None:
+    news = {"resp_1": ("cancelling", "requires_action"), "resp_2": ("requires_action", "cancelling")}
+    for run_id, statuses in news.items():
+        await chains.add_chain(chain_of(run_id))
+        for status in statuses:
+            assert await chains.record_status(run_id, status, 500.0 if status == "requires_action" else None)
+        assert await find_one(chains, run_id) == chain_of(run_id, status="cancelled")
 
 
 async def test_an_ended_run_is_kept_with_its_status_or_later_and_stays(chains: ChainStore) -> None:

@@ -19,7 +19,7 @@ from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord, Kep
 from schema.contract.errors import GatewayError
 from schema.contract.run_streams import StreamEvent
 from schema.contract.statuses import is_terminal
-from schema.contract.wire import MessageObject, RunObject
+from schema.contract.wire import NULL, MessageObject, RunObject
 
 _logger = logging.getLogger(__name__)
 
@@ -128,26 +128,30 @@ class ChainKeeper:
     async def _keep_event(self, event: StreamEvent, response_id: str | None) -> StreamEvent:
         wire = event.wire
         if isinstance(wire, RunObject) and response_id is not None:
-            await self._keep_status(wire, response_id, follows=True)
-        elif isinstance(wire, MessageObject):
+            return replace(event, wire=await self._keep_status(wire, response_id, follows=True))
+        if isinstance(wire, MessageObject):
             return replace(event, wire=msgspec.structs.replace(wire, created_at=await self._time_of(wire.id)))
         return event
 
-    async def _keep_status(self, run: RunObject, response_id: str, *, follows: bool) -> None:
+    async def _keep_status(self, run: RunObject, response_id: str, *, follows: bool) -> RunObject:
+        """Keep the status of a run. Returns the run as it is: one that waits may have ended by the ledger alone."""
         if self._new is not None:
             await self._begin(self._new, run, response_id)
         if run.status == self._status:
-            return
+            return run
         self._status = run.status
         waits = run.status == _WAITING
         if not (self._was_started_here or waits or is_terminal(run.status)):
-            return
+            return run
         ended_run = msgspec.json.encode(run) if is_terminal(run.status) else None
         self._unsaved_status = (run.status, self._options.now_seconds() if waits else None, ended_run)
         if is_terminal(run.status) or waits or not follows:
             await self._stop_renewing()
             await self._save()  # before the lease goes
+            if waits and (status := await self._find_end(run.id)) is not None:
+                run = msgspec.structs.replace(run, status=status, required_action=NULL)
             await self._end_lease(run)
+        return run
 
     async def _begin(self, new: NewResponse, run: RunObject, response_id: str) -> None:
         """Give the lease to the run, and keep the chain: with the upstream's time, by which runs are in order."""
@@ -171,19 +175,19 @@ class ChainKeeper:
     async def _end_lease(self, run: RunObject) -> None:
         locks, options = self._kept.locks, self._options
         try:
-            if is_terminal(run.status) or await self._has_ended(run.id):
+            if is_terminal(run.status):
                 await locks.release(self._thread_id, run.id)
             else:
                 await locks.acquire(self._thread_id, run.id, options.expiry_seconds + options.lock_seconds)
         except GatewayError as error:
             _logger.warning("The lease on a conversation could not be changed: %s", error)
 
-    async def _has_ended(self, run_id: str) -> bool:
-        """Return whether the ledger knows that a run has ended whose responses say that it waits."""
+    async def _find_end(self, run_id: str) -> str | None:
+        """Find how a run ended whose responses say that it waits: it expired, or was cancelled just before."""
         chain = None
         with contextlib.suppress(GatewayError):
             chain = (await self._kept.chains.find_chains([run_id])).get(run_id)
-        return chain is not None and is_terminal(chain.status)
+        return chain.status if chain is not None and is_terminal(chain.status) else None
 
     async def _time_of(self, message_id: str) -> int:
         """Return when a message was first seen, by this gateway or another."""

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from gateway.upstream.responses.bound_upstream import BoundUpstream
 from gateway.upstream.responses.chain_reads import ChainReads
+from gateway.upstream.responses.loaded_chain import ended_waiting
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.paging import Window
@@ -63,8 +64,8 @@ class ChainLocks:
         """
         page = await self._upstream.kept.chains.list_chains(thread_id, _NEWEST)
         newest = page.data[0] if page and page.data else None
-        # Of one that expired, the calls may be open still.
-        if newest is None or (is_terminal(newest.status) and (newest.ended_run or newest.status != "expired")):
+        # Of one that ended while it waited, the calls may be open still.
+        if newest is None or (is_terminal(newest.status) and (newest.ended_run or not ended_waiting(newest.status))):
             return
         run_id = newest.run_id
         key = RunKey(thread_id, run_id)

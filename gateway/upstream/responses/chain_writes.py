@@ -142,8 +142,13 @@ class ChainWrites:
         if chain.run.status == "requires_action":
             return await self._end_waiting(key, chain, "cancelled")
         if not _is_background(chain):
-            if not await self._streams.cancel_foreground(key.run_id):
+            is_read_here = await self._streams.cancel_foreground(key.run_id)
+            try:
+                # Also if it is read here: it may have come to wait just now.
                 await self._upstream.kept.chains.record_status(key.run_id, "cancelling")
+            except GatewayError:
+                if not is_read_here:
+                    raise
             return msgspec.structs.replace(chain.run, status="cancelling")
         cancelled = await self._upstream.calls.send_write(CANCEL_RESPONSE, OneResponseKey(chain.responses[-1].id), None)
         chain = replace(chain, responses=[*chain.responses[:-1], cancelled])

@@ -59,9 +59,12 @@ class LoadedChain:
         run = msgspec.structs.replace(run, assistant_id=record.assistant_id)
         if record.status == "cancelling" and run.status in {"queued", "in_progress"}:
             return msgspec.structs.replace(run, status=record.status)
-        if not is_terminal(record.status) or record.status == run.status:
+        # What was to be cancelled and asks its client before anybody could stop it ends there.
+        is_cut_off = record.status == "cancelling" and run.status == "requires_action"
+        status = "cancelled" if is_cut_off else record.status
+        if not is_terminal(status) or status == run.status:
             return run
-        return msgspec.structs.replace(run, status=record.status, required_action=NULL, completed_at=None)
+        return msgspec.structs.replace(run, status=status, required_action=NULL, completed_at=None)
 
     @property
     def steps(self) -> list[RunStepObject]:
@@ -79,8 +82,11 @@ class LoadedChain:
 
     @property
     def may_have_open_calls(self) -> bool:
-        """Whether the run expired and its last calls may still be open."""
-        return self.record is not None and self.record.status == "expired" and self.record.ended_run is None
+        """Whether the run ended while it waited, and its last calls may still be open."""
+        record = self.record
+        if record is None or record.ended_run is not None:
+            return False
+        return ended_waiting(record.status) or record.status == "cancelling"
 
     @property
     def open_items(self) -> list[ItemObject]:
@@ -115,6 +121,11 @@ class LoadedChain:
 
 def _messages_in(response: ResponseObject) -> dict[str, ItemObject]:
     return {item.id: item for item, _ in items_of(response) if item.type == "message" and item.id is not None}
+
+
+def ended_waiting(status: str) -> bool:
+    """Return whether a run with this status may have ended while it waited for its client."""
+    return status in {"expired", "cancelled"}
 
 
 def unstored_response(record: ChainRecord) -> ResponseObject:

@@ -20,7 +20,7 @@ from gateway.upstream.responses.chain_keeping import (
 from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord, KeptRecords
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_streams import StreamEvent
-from schema.contract.wire import MessageObject
+from schema.contract.wire import MessageObject, RunObject
 from tests.support.run_log_processes import settle
 from tests.support.wire_samples import CREATED_AT, message, run
 
@@ -88,9 +88,12 @@ class Keeping:
                 awake.set()
             await settle()
 
-    async def tell(self, status: str, **options: Any) -> None:
+    async def tell(self, status: str, **options: Any) -> str:
+        """Tell the keeper a run's status. Returns the one that readers see."""
         event = StreamEvent(wire=run(RUN, status=status, thread_id=THREAD))
-        await self.keeper.keep([event], RUN, **options)
+        (kept,) = await self.keeper.keep([event], RUN, **options)
+        assert isinstance(kept.wire, RunObject)
+        return kept.wire.status
 
     async def tell_message(self, name: str = "msg_1") -> Any:
         (event,) = await self.keeper.keep([StreamEvent(wire=message(name, created_at=5))], RUN)
@@ -179,8 +182,16 @@ async def test_a_run_that_expired_takes_no_lease_again_when_its_stream_is_opened
     ended = replace(CHAIN, run_id=RUN, response_ids=(RUN,), status="expired")
     await keeping.kept.chains.add_chain(ended)
     await keeping.keeper.hold_lease()
-    await keeping.tell("requires_action")
+    assert await keeping.tell("requires_action") == "expired"
     assert (await keeping.status(), await keeping.holder()) == ("expired", None)
+
+
+async def test_a_run_that_another_process_cancels_just_before_it_waits_is_cancelled() -> None:
+    keeping = await begun()
+    await keeping.kept.chains.record_status(RUN, "cancelling")
+    assert await keeping.tell("requires_action") == "cancelled"
+    assert (await keeping.status(), await keeping.holder()) == ("cancelled", None)
+    await keeping.keeper.aclose()
 
 
 async def test_another_process_can_ask_for_the_end_of_a_run() -> None:

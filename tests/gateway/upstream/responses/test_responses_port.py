@@ -1,27 +1,19 @@
 """The port over conversations and responses, without the gateway around it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.ledger.memory_kept_records import make_memory_records
 from gateway.upstream.responses.kept_records import KeptRecords
 from gateway.upstream.responses.responses_client import BoundResponsesApi, ResponsesClient
-from gateway.upstream.upstream_options import UpstreamOptions
 from schema.contract import writes
 from schema.contract.bodies import (
-    AssistantBody,
     AssistantUpdateBody,
-    MessageBody,
-    RunBody,
-    ThreadBody,
     ToolApprovalsBody,
     ToolOutputsBody,
 )
-from schema.contract.errors import ErrorCode, GatewayError
+from schema.contract.errors import ErrorCode
 from schema.contract.keys import AssistantKey, FileKey, MessageFileKey, MessageKey, RunKey, RunStepKey, ThreadKey
 from schema.contract.kinds import (
     ASSISTANTS,
@@ -39,67 +31,24 @@ from schema.contract.kinds import (
     RunStepPageKey,
 )
 from schema.contract.paging import Order, Window
-from schema.contract.wire import AssistantObject, Page, RunObject
+from schema.contract.wire import Page
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.emulator_runs import LONG_SECONDS
-from tests.support.mutations import WEATHER
+from tests.support.responses_port import (
+    FIRST,
+    MESSAGE,
+    api,
+    client,
+    codes,
+    kept,
+    new_thread,
+    outcomes,
+    start,
+    status_of,
+    waiting_run,
+)
 
-MESSAGE = MessageBody.model_validate({"role": "user", "content": [{"type": "text", "text": "What is the weather?"}]})
-FIRST = Window(5, "asc")
-
-
-@pytest.fixture
-def kept() -> KeptRecords:
-    return make_memory_records()
-
-
-@pytest.fixture
-async def client(emulator: Emulator, kept: KeptRecords) -> AsyncIterator[ResponsesClient]:
-    async with ResponsesClient(UpstreamOptions(emulator.url, "openai-responses"), kept) as client:
-        yield client
-
-
-@pytest.fixture
-def api(client: ResponsesClient) -> BoundResponsesApi:
-    return client.bind(AUTHORIZATION)
-
-
-async def new_assistant(api: BoundResponsesApi, **fields: Any) -> AssistantObject:
-    return await api.write(writes.CREATE_ASSISTANT, None, AssistantBody.model_validate({"model": "gpt-4o", **fields}))
-
-
-async def new_thread(api: BoundResponsesApi) -> ThreadKey:
-    return ThreadKey((await api.write(writes.CREATE_THREAD, None, ThreadBody(messages=[MESSAGE]))).id)
-
-
-async def start(api: BoundResponsesApi, thread: ThreadKey, **fields: Any) -> RunKey:
-    assistant = await new_assistant(api, **fields)
-    run = await api.write(writes.CREATE_RUN, thread, RunBody(assistant_id=assistant.id))
-    return RunKey(thread.thread_id, run.id)
-
-
-async def waiting_run(emulator: Emulator, api: BoundResponsesApi) -> tuple[RunKey, ToolOutputsBody]:
-    """Start a run that waits for an output. Returns its key and the output."""
-    key = await start(api, await new_thread(api), tools=[WEATHER])
-    emulator.clock.advance(LONG_SECONDS)
-    (call,) = (await emulator.get(f"/responses/{key.run_id}"))["output"]
-    outputs = [{"tool_call_id": call["call_id"], "output": "22 °C"}]
-    return key, ToolOutputsBody.model_validate({"tool_outputs": outputs})
-
-
-async def status_of(api: BoundResponsesApi, key: RunKey) -> str:
-    (run,) = await api.get(RUNS, [key])
-    assert isinstance(run, RunObject), run
-    return run.status
-
-
-def codes(results: Sequence[object]) -> list[ErrorCode | None]:
-    return [result.code if isinstance(result, GatewayError) else None for result in results]
-
-
-async def outcomes(*writing: Any) -> list[ErrorCode | None]:
-    """Send writes at once. Returns the codes of their errors."""
-    return codes(await asyncio.gather(*writing, return_exceptions=True))
+__all__ = ["api", "client", "kept"]  # fixtures
 
 
 async def test_one_of_two_runs_that_are_started_at_once_begins_though_the_server_has_no_lock(
@@ -176,72 +125,6 @@ async def test_a_run_that_was_answered_meanwhile_keeps_its_lease(
     assert emulator.counts.by_operation["createResponse"] == 2
     emulator.clock.advance(LONG_SECONDS)
     assert await status_of(late, key) == "completed"
-
-
-async def test_a_run_that_expires_is_closed_with_answers_to_its_calls(
-    emulator: Emulator, api: BoundResponsesApi, kept: KeptRecords
-) -> None:
-    key, body = await waiting_run(emulator, api)
-    assert await kept.locks.hand_over(key.thread_id, key.run_id, "expiry-1", 5)
-    await api.close_chain(key.run_id, "expired")
-    await kept.locks.release(key.thread_id, "expiry-1")
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    assert (chain.status, chain.ended_run is not None) == ("expired", True)
-    assert await outcomes(api.write(writes.SUBMIT_TOOL_OUTPUTS, key, body)) == [ErrorCode.WRONG_STATE]
-    emulator.counts.reset()
-    following = await start(api, ThreadKey(key.thread_id))
-    assert emulator.counts.by_operation == {"createResponse": 1}
-    emulator.clock.advance(LONG_SECONDS)
-    assert await status_of(api, following) == "completed"
-    await api.close_chain(key.run_id, "expired")
-    await api.close_chain("resp_unknown", "expired")
-
-
-async def test_a_foreground_run_without_a_reader_has_failed_after_its_lease(
-    emulator: Emulator, api: BoundResponsesApi, kept: KeptRecords
-) -> None:
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false}'))
-    assert await status_of(api, key) == "queued"
-    await kept.locks.release(key.thread_id, key.run_id)
-    assert await status_of(api, key) == "failed"
-    emulator.clock.advance(LONG_SECONDS)
-    assert await status_of(api, key) == "failed"
-
-
-async def test_a_foreground_run_that_another_gateway_reads_is_cancelled_though_it_is_read_meanwhile(
-    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
-) -> None:
-    """Its reader looks at the record now and then, which shows nothing but the wish until then."""
-    api = client.bind(AUTHORIZATION)
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false}', status="in_progress"))
-    assert (await api.write(writes.CANCEL_RUN, key, None)).status == "cancelling"
-    assert await status_of(api, key) == "cancelling"
-    assert (await kept.chains.find_chains([key.run_id]))[key.run_id].status == "cancelling"
-    assert await outcomes(api.write(writes.CREATE_MESSAGE, ThreadKey(key.thread_id), MESSAGE)) == [ErrorCode.ACTIVE_RUN]
-    await kept.locks.release(key.thread_id, key.run_id)
-    assert await status_of(api, key) == "cancelled"
-
-
-async def test_a_foreground_run_that_its_server_has_not_stored_yet_is_in_progress(
-    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
-) -> None:
-    """Some servers store a response once it has ended. Until then it is not found."""
-    api = client.bind(AUTHORIZATION)
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false, "model": "gpt-4o"}'))
-    await emulator.delete(f"/responses/{key.run_id}")
-    (run,) = await api.get(RUNS, [key])
-    assert isinstance(run, RunObject)
-    assert (run.status, run.model, run.thread_id) == ("in_progress", "gpt-4o", key.thread_id)
-    assert await api.list(RUN_STEPS, [RunStepPageKey(*key, FIRST)]) == [Page([])]
-    assert codes(await client.bind("Bearer bob").get(RUNS, [key])) == [ErrorCode.NOT_FOUND]
-    await kept.locks.release(key.thread_id, key.run_id)
-    assert await status_of(api, key) == "failed"
 
 
 async def read_ids(api: BoundResponsesApi, kind: AnyKind, key: Any, limit: int, order: Order) -> list[str]:
