@@ -8,6 +8,7 @@ of a thread's runs whom the upstream does not show the thread.
 from __future__ import annotations
 
 import contextlib
+import time
 from uuid import uuid4
 
 from gateway.upstream.responses.bound_upstream import BoundUpstream
@@ -17,6 +18,9 @@ from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import RunKey
 from schema.contract.paging import Window
 from schema.contract.statuses import is_terminal
+
+STORING_SECONDS = 10.0
+"""How long a server may take to store a response after its stream has ended."""
 
 _NEWEST = Window(1, "desc")
 
@@ -74,7 +78,11 @@ class ChainLocks:
             refusal = await self._upstream.check_reachable(thread_id) if chain.code is ErrorCode.NOT_FOUND else chain
             if refusal is not None:
                 raise refusal
-            # Servers forget responses after a while. Nobody can find the end of such a run.
+            # Servers forget responses after a while. Nobody can find the end of such a run, or answer it.
+            if newest.waiting_since is not None:
+                if time.time() - newest.waiting_since < STORING_SECONDS:
+                    raise await self._active_run_error(thread_id, run_id)
+                await self._upstream.kept.chains.record_status(run_id, "expired")
             await self.release(thread_id, run_id)
             return
         if not is_terminal(chain.run.status):

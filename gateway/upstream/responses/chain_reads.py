@@ -28,10 +28,12 @@ from gateway.upstream.responses.loaded_chain import (
     LoadedChain,
     chains_from_responses,
     cut_window,
+    ended_waiting,
     kept_run,
+    may_be_unstored,
     unstored_response,
 )
-from gateway.upstream.responses.lost_chains import is_foreground, settle_lost_chain
+from gateway.upstream.responses.lost_chains import settle_lost_chain
 from gateway.upstream.responses.open_calls import answer_asked_in_vain
 from gateway.upstream.responses.response_wire import ResponseObject
 from gateway.upstream.responses.run_chains import conversation_id_of
@@ -218,20 +220,26 @@ class ChainReads:
         for key, chain_ids in ids.items():
             found = [by_id[each] for each in chain_ids]
             if (record := records.get(key)) is not None:
-                found[-1] = await self._find_unstored(record, found[-1])
+                found = await self._find_missing(record, found)
             loaded[key] = _build_chain(key, found, record)
         return {key: await self._settle_found(chain) for key, chain in loaded.items()}
 
-    async def _find_unstored(
-        self, record: ChainRecord, response: ResponseObject | GatewayError
-    ) -> ResponseObject | GatewayError:
-        """Return the last response of a run that some servers store only once it has ended in the foreground."""
-        is_missing = isinstance(response, GatewayError) and response.code is ErrorCode.NOT_FOUND
-        if not is_missing or is_terminal(record.status) or not is_foreground(record):
-            return response
+    async def _find_missing(
+        self, record: ChainRecord, responses: list[ResponseObject | GatewayError]
+    ) -> list[ResponseObject | GatewayError]:
+        """Return the responses of a run, with those that its server does not store as far as its record tells of them.
+
+        Some servers store the last one only once it has ended in the foreground; all forget them after a while.
+        """
+        missing = [isinstance(one, GatewayError) and one.code is ErrorCode.NOT_FOUND for one in responses]
+        is_unstored = missing == [False] * (len(responses) - 1) + [True] and may_be_unstored(record)
+        if not any(missing) or not (is_unstored or ended_waiting(record.status)):
+            return responses
         # To others than those who see the thread, the run does not exist.
-        refusal = await self._upstream.check_reachable(record.thread_id, must_exist=True)
-        return response if refusal is not None else unstored_response(record)
+        if await self._upstream.check_reachable(record.thread_id, must_exist=True) is not None:
+            return responses
+        named = zip(record.response_ids, responses, missing, strict=True)
+        return [unstored_response(record, one_id) if lacks else one for one_id, one, lacks in named]
 
     async def _settle_found(self, chain: LoadedChain | GatewayError) -> LoadedChain | GatewayError:
         if isinstance(chain, GatewayError):

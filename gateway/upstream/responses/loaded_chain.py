@@ -15,6 +15,7 @@ from msgspec import Raw, json
 
 from gateway.upstream.responses.item_parts import awaits_client, id_of_call
 from gateway.upstream.responses.kept_records import ChainRecord, ItemRecord
+from gateway.upstream.responses.lost_chains import is_foreground
 from gateway.upstream.responses.response_wire import RESPONSE_DECODER, ItemObject, ResponseObject
 from gateway.upstream.responses.run_chains import items_of, message_from_item, run_from_chain, steps_from_response
 from schema.contract.kinds import HasId
@@ -128,10 +129,15 @@ def ended_waiting(status: str) -> bool:
     return status in {"expired", "cancelled"}
 
 
-def unstored_response(record: ChainRecord) -> ResponseObject:
-    """Return the last response of a run while its server has not stored it: as it was asked for, and in progress."""
+def may_be_unstored(record: ChainRecord) -> bool:
+    """Return whether a server may not have stored a run's last response yet. One that waits has ended, so it has."""
+    return is_foreground(record) and record.waiting_since is None and not is_terminal(record.status)
+
+
+def unstored_response(record: ChainRecord, response_id: str) -> ResponseObject:
+    """Return a response of a run that its server does not store: as it was asked for, and in progress."""
     options = json.decode(record.request)
-    known = {"id": record.response_ids[-1], "created_at": record.created_at, "status": "in_progress"}
+    known = {"id": response_id, "created_at": record.created_at, "status": "in_progress"}
     return RESPONSE_DECODER.decode(json.encode({**options, **known, "conversation": record.thread_id}))
 
 

@@ -1,7 +1,11 @@
 """How runs over conversations and responses end where the upstream alone does not end them, at the port."""
 
+import time
 from dataclasses import replace
 
+import pytest
+
+from gateway.upstream.responses.chain_locks import STORING_SECONDS
 from gateway.upstream.responses.kept_records import KeptRecords
 from gateway.upstream.responses.responses_client import BoundResponsesApi, ResponsesClient
 from schema.contract import writes
@@ -109,3 +113,24 @@ async def test_a_foreground_run_that_its_server_has_not_stored_yet_is_in_progres
     assert codes(await client.bind("Bearer bob").get(RUNS, [key])) == [ErrorCode.NOT_FOUND]
     await kept.locks.release(key.thread_id, key.run_id)
     assert await status_of(api, key) == "failed"
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_a_run_that_waits_and_whose_response_the_server_has_forgotten_expires_before_the_next_run(
+    emulator: Emulator, client: ResponsesClient, kept: KeptRecords, background: bool
+) -> None:
+    api = client.bind(AUTHORIZATION)
+    key, _ = await waiting_run(emulator, api)
+    assert await status_of(api, key) == "requires_action"
+    thread = ThreadKey(key.thread_id)
+    await emulator.delete(f"/responses/{key.run_id}")
+    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
+    chain = replace(chain, request=b'{"background": %s}' % str(background).lower().encode())
+    await kept.chains.add_chain(chain)
+    assert codes(await api.get(RUNS, [key])) == [ErrorCode.NOT_FOUND]
+    # Its server may only be slow to store it.
+    assert await outcomes(api.write(writes.CREATE_MESSAGE, thread, MESSAGE)) == [ErrorCode.ACTIVE_RUN]
+    await kept.chains.add_chain(replace(chain, waiting_since=time.time() - STORING_SECONDS))
+    await api.write(writes.CREATE_MESSAGE, thread, MESSAGE)
+    assert await status_of(api, key) == "expired"
+    assert codes(await client.bind("Bearer bob").get(RUNS, [key])) == [ErrorCode.NOT_FOUND]
