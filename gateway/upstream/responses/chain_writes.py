@@ -26,7 +26,7 @@ from gateway.upstream.responses.conversation_operations import (
 from gateway.upstream.responses.item_parts import id_of_call
 from gateway.upstream.responses.kept_records import ChainRecord
 from gateway.upstream.responses.loaded_chain import LoadedChain
-from gateway.upstream.responses.open_calls import answer_asked_in_vain, answer_open_calls
+from gateway.upstream.responses.open_calls import answer_asked_in_vain, answer_listed_calls, answer_open_calls
 from gateway.upstream.responses.response_requests import (
     answers_from_body,
     continued_response,
@@ -202,13 +202,17 @@ class ChainWrites:
     async def _close_newest(self, thread_id: str) -> bool:
         """Answer what the newest run of a thread has left open, if it has ended. Returns whether there was any.
 
-        It was cut off while it asked, or cancelled past the gateway.
+        It was cut off while it asked, or cancelled past the gateway; or it ended while it waited and the server has
+        forgotten its response. What was asked by runs that the gateway does not know is their own client's to answer.
         """
         chain = await self._reads.load_newest(thread_id)
-        if chain is None or not is_terminal(chain.run.status) or not chain.open_items:
+        if chain is None or not is_terminal(chain.run.status):
             return False
-        await answer_open_calls(self._upstream, chain)
-        return True
+        if chain.open_items:
+            await answer_open_calls(self._upstream, chain)
+            return True
+        # Its response, if it were there, would tell what it asked.
+        return chain.is_forgotten and await answer_listed_calls(self._upstream, thread_id)
 
     async def _send(
         self, start: ResponseStart, record: StreamConsumer | None, give_back: Callable[[], Awaitable[None]]

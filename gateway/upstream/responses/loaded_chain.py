@@ -90,6 +90,13 @@ class LoadedChain:
         return ended_waiting(record.status) or record.status == "cancelling"
 
     @property
+    def is_forgotten(self) -> bool:
+        """Whether the run ended while it waited, and its server stores its last response no more."""
+        record, last = self.record, self.responses[-1]
+        is_unknown = last.status == "in_progress" and last.output is None
+        return record is not None and ended_waiting(record.status) and is_unknown
+
+    @property
     def open_items(self) -> list[ItemObject]:
         """The items of the last response that its client has not answered, whatever the run's status."""
         answers = self.answers

@@ -134,3 +134,28 @@ async def test_a_run_that_waits_and_whose_response_the_server_has_forgotten_expi
     await api.write(writes.CREATE_MESSAGE, thread, MESSAGE)
     assert await status_of(api, key) == "expired"
     assert codes(await client.bind("Bearer bob").get(RUNS, [key])) == [ErrorCode.NOT_FOUND]
+    emulator.counts.reset()
+    following = await start(api, thread)
+    assert emulator.counts.by_operation["createConversationItems"] == 1
+    emulator.clock.advance(LONG_SECONDS)
+    assert (await status_of(api, following), await status_of(api, key)) == ("completed", "expired")
+
+
+async def test_what_another_client_is_asked_is_not_answered_for_it(
+    emulator: Emulator, api: BoundResponsesApi, kept: KeptRecords
+) -> None:
+    """It may answer yet, whether the newest run of the gateway is there still or forgotten."""
+    key, body = await waiting_run(emulator, api)
+    await api.write(writes.SUBMIT_TOOL_OUTPUTS, key, body)
+    emulator.clock.advance(LONG_SECONDS)
+    assert await status_of(api, key) == "completed"
+    tools = [{"type": "function", "name": "get_weather", "parameters": {"type": "object", "properties": {}}}]
+    asks = {"model": "gpt-4o", "conversation": key.thread_id, "input": "And now?", "tools": tools, "background": True}
+    await emulator.post("/responses", asks)
+    emulator.clock.advance(LONG_SECONDS)
+    emulator.counts.reset()
+    for response_id in [None, *(await kept.chains.find_chains([key.run_id]))[key.run_id].response_ids]:
+        if response_id is not None:
+            await emulator.delete(f"/responses/{response_id}")
+        assert await outcomes(start(api, ThreadKey(key.thread_id))) == [ErrorCode.WRONG_STATE]
+    assert "createConversationItems" not in emulator.counts.by_operation
