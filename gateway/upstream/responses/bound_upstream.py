@@ -8,6 +8,7 @@ from gateway.upstream.bound_calls import BoundCalls
 from gateway.upstream.dialects import Dialect
 from gateway.upstream.responses.conversation_operations import GET_CONVERSATION
 from gateway.upstream.responses.kept_records import KeptRecords
+from gateway.upstream.responses.lost_chains import LostChains
 from gateway.upstream.responses.thread_proofs import ThreadProofs
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.keys import ThreadKey
@@ -24,6 +25,7 @@ class BoundUpstream:
     kept: KeptRecords
     dialect: Dialect
     proofs: ThreadProofs
+    lost_chains: LostChains
     caller: str
     is_trusted: bool
 

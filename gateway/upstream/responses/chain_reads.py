@@ -33,7 +33,6 @@ from gateway.upstream.responses.loaded_chain import (
     may_be_unstored,
     unstored_response,
 )
-from gateway.upstream.responses.lost_chains import settle_lost_chain
 from gateway.upstream.responses.open_calls import answer_asked_in_vain
 from gateway.upstream.responses.response_wire import ResponseObject
 from gateway.upstream.responses.run_chains import conversation_id_of
@@ -257,7 +256,7 @@ class ChainReads:
         if record is None:
             return chain
         with contextlib.suppress(GatewayError):
-            status = await settle_lost_chain(self._upstream.kept, record, status)
+            status = await self._upstream.lost_chains.settle(record, status)
         return chain if status == chain.run.status else replace(chain, record=replace(record, status=status))
 
     async def _find_listed(self, keys: Sequence[RunKey]) -> dict[RunKey, LoadedChain | GatewayError]:

@@ -25,6 +25,7 @@ from gateway.upstream.responses.conversation_operations import (
     ConversationPageKey,
 )
 from gateway.upstream.responses.kept_records import KeptRecords
+from gateway.upstream.responses.lost_chains import LostChains
 from gateway.upstream.responses.message_reads import MessageReads
 from gateway.upstream.responses.streamed_responses import ResponseStreamOptions, ResponseStreams, open_replay
 from gateway.upstream.responses.thread_proofs import ThreadProofs
@@ -88,6 +89,7 @@ class ResponsesClient(BindablePool):
         self.kept = kept
         self.streams = ResponseStreams(self, kept, stream_options)
         self.proofs = ThreadProofs()
+        self.lost_chains = LostChains(kept, self.streams.options.lock_seconds)
 
     async def close(self) -> None:
         await self.streams.aclose()
@@ -116,7 +118,9 @@ class ResponsesClient(BindablePool):
         """
         calls = self.bind_calls(credential, on_status, caller=caller, is_own_key=is_own_key, trace=trace)
         caller = (credential if caller is None else caller) or ""
-        upstream = BoundUpstream(calls, self.kept, self.dialect, self.proofs, caller, is_trusted=is_own_key)
+        upstream = BoundUpstream(
+            calls, self.kept, self.dialect, self.proofs, self.lost_chains, caller, is_trusted=is_own_key
+        )
         assistants = AssistantShelf(
             self.kept.assistants, caller if shelf is None else shelf, self.dialect, confirm_accepted
         )

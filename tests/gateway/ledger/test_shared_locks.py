@@ -10,7 +10,7 @@ from gateway.ledger.shared_locks import SharedLocks
 from gateway.run_log.store.redis_connection import RedisConnection
 from gateway.run_log.store.redis_thread_locks import RedisLocks
 from gateway.upstream.responses.kept_records import ChainRecord, ThreadLocks
-from gateway.upstream.responses.lost_chains import settle_lost_chain
+from gateway.upstream.responses.lost_chains import LostChains
 from schema.contract.errors import ErrorCode, GatewayError
 from tests.support.ports import free_port
 from tests.support.valkey import Valkey
@@ -84,7 +84,7 @@ async def test_a_run_whose_lease_stands_in_a_lost_redis_is_not_taken_for_lost(
     await kept.chains.add_chain(chain)
     assert await reached.acquire(CONV, "resp_1", 30)
     with pytest.raises(GatewayError) as caught:
-        await settle_lost_chain(kept, chain, "in_progress")
+        await LostChains(kept, 30).settle(chain, "in_progress")
     assert caught.value.code is ErrorCode.LEDGER_UNAVAILABLE
     assert (await kept.chains.find_chains(["resp_1"]))["resp_1"].status == "in_progress"
 

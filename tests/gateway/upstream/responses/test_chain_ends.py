@@ -11,13 +11,11 @@ from gateway.upstream.responses.responses_client import BoundResponsesApi, Respo
 from schema.contract import writes
 from schema.contract.errors import ErrorCode
 from schema.contract.keys import ThreadKey
-from schema.contract.kinds import RUN_STEPS, RUNS, RunStepPageKey
-from schema.contract.wire import Page, RunObject
+from schema.contract.kinds import RUNS
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.emulator_runs import LONG_SECONDS
 from tests.support.mutations import WEATHER
 from tests.support.responses_port import (
-    FIRST,
     MESSAGE,
     api,
     client,
@@ -52,35 +50,6 @@ async def test_a_run_that_expires_is_closed_with_answers_to_its_calls(
     await api.close_chain("resp_unknown", "expired")
 
 
-async def test_a_foreground_run_without_a_reader_has_failed_after_its_lease(
-    emulator: Emulator, api: BoundResponsesApi, kept: KeptRecords
-) -> None:
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false}'))
-    assert await status_of(api, key) == "queued"
-    await kept.locks.release(key.thread_id, key.run_id)
-    assert await status_of(api, key) == "failed"
-    emulator.clock.advance(LONG_SECONDS)
-    assert await status_of(api, key) == "failed"
-
-
-async def test_a_foreground_run_that_another_gateway_reads_is_cancelled_though_it_is_read_meanwhile(
-    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
-) -> None:
-    """Its reader looks at the record now and then, which shows nothing but the wish until then."""
-    api = client.bind(AUTHORIZATION)
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false}', status="in_progress"))
-    assert (await api.write(writes.CANCEL_RUN, key, None)).status == "cancelling"
-    assert await status_of(api, key) == "cancelling"
-    assert (await kept.chains.find_chains([key.run_id]))[key.run_id].status == "cancelling"
-    assert await outcomes(api.write(writes.CREATE_MESSAGE, ThreadKey(key.thread_id), MESSAGE)) == [ErrorCode.ACTIVE_RUN]
-    await kept.locks.release(key.thread_id, key.run_id)
-    assert await status_of(api, key) == "cancelled"
-
-
 async def test_a_foreground_run_that_asks_before_its_reader_hears_of_the_cancel_is_cancelled(
     emulator: Emulator, api: BoundResponsesApi, kept: KeptRecords
 ) -> None:
@@ -95,24 +64,6 @@ async def test_a_foreground_run_that_asks_before_its_reader_hears_of_the_cancel_
     assert emulator.counts.by_operation["createResponse"] == 1
     emulator.clock.advance(LONG_SECONDS)
     assert (await status_of(api, following), await status_of(api, key)) == ("completed", "cancelled")
-
-
-async def test_a_foreground_run_that_its_server_has_not_stored_yet_is_in_progress(
-    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
-) -> None:
-    """Some servers store a response once it has ended. Until then it is not found."""
-    api = client.bind(AUTHORIZATION)
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false, "model": "gpt-4o"}'))
-    await emulator.delete(f"/responses/{key.run_id}")
-    (run,) = await api.get(RUNS, [key])
-    assert isinstance(run, RunObject)
-    assert (run.status, run.model, run.thread_id) == ("in_progress", "gpt-4o", key.thread_id)
-    assert await api.list(RUN_STEPS, [RunStepPageKey(*key, FIRST)]) == [Page([])]
-    assert codes(await client.bind("Bearer bob").get(RUNS, [key])) == [ErrorCode.NOT_FOUND]
-    await kept.locks.release(key.thread_id, key.run_id)
-    assert await status_of(api, key) == "failed"
 
 
 @pytest.mark.parametrize("background", [True, False])
