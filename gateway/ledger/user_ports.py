@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.cache.cached_threads_api import OperationResponses
 from gateway.cache.shared_cache import SharedCache
@@ -99,13 +99,13 @@ class UserPorts:
         permissions = Permissions(is_admin, self._may_override_runs, self._sees_instructions)
         return feed if permissions.sees_all else RedactedFeed(feed, self._redacted_events, permissions)
 
-    async def watch_owners(self, hub: RunLogHub, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    async def watch_owners(self, hub: RunLogHub) -> None:
         """End the readers of logs whose thread has another owner than before. Runs without end.
 
         Nothing ends before a user follows something: where nobody signs in, logs lie in the scopes of credentials.
         """
         await self._has_followers.wait()
-        await OwnerWatch(hub, self._ownership, self.owner_scopes, sleep=sleep).run()
+        await OwnerWatch(hub, self._ownership, self.owner_scopes).run()
 
     def _permissions(self, access: ThreadAccess) -> Permissions:
         return Permissions(access.user.is_admin, self._may_override_runs, self._sees_instructions)

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.background_tasks import end_tasks
 from gateway.cache.shared_cache import SharedCache
+from gateway.ledger import owner_watch
 from gateway.ledger.ledger_store import MadeFile
 from gateway.ledger.owner_watch import CHECK_SECONDS, OwnerWatch
 from gateway.ledger.user_ports import UserPorts
@@ -192,16 +193,21 @@ async def test_owners_are_compared_again_and_again_in_one_look_up(
     assert watching.cancelled()
 
 
-async def test_whoever_does_not_sign_in_follows_on_beside_a_ledger_of_owners(users: Users) -> None:
+async def test_whoever_does_not_sign_in_follows_on_beside_a_ledger_of_owners(
+    users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their logs lie in the scopes of their credentials, which no owner has."""
+    monkeypatch.setattr(owner_watch, "CHECK_SECONDS", 0)  # in each turn of the loop
     events = users.hub.bind("digest-of-a-key", lambda: users.world.api)
     feed = await users.world.during(events.follow_run(RUN))
-    watching = asyncio.create_task(users.ports.watch_owners(users.hub, users.world.sleep))
-    await users.world.pass_seconds(3 * CHECK_SECONDS, step=1)
-    assert end_of(feed) is None
-    anns = await users.follow("ann")
-    users.ownership.owners.clear()
-    await users.world.pass_seconds(CHECK_SECONDS + 1, step=1)
-    assert end_of(anns) == GONE
-    await end_tasks(watching)
-    await feed.aclose()
+    watching = asyncio.create_task(users.ports.watch_owners(users.hub))
+    try:
+        await settle()
+        assert end_of(feed) is None
+        anns = await users.follow("ann")
+        users.ownership.owners.clear()
+        await settle()
+        assert end_of(anns) == GONE
+    finally:
+        await end_tasks(watching)
+        await feed.aclose()
