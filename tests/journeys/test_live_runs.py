@@ -25,7 +25,7 @@ from tests.support.emulator_runs import (
     wait_for_status,
     write_message,
 )
-from tests.support.faces import both_faces, cancelled_at_once, counts_calls, never_expires, unmapped
+from tests.support.faces import both_faces, both_faces_always, cancelled_at_once, counts_calls, never_expires, unmapped
 from tests.support.full_runs import long_except
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.mutations import assistant, succeed, thread_with_question
@@ -273,6 +273,7 @@ async def test_a_subscription_at_any_time_gets_the_whole_run_and_one_end(
         assert seen[-1] == "COMPLETED"
 
 
+@both_faces_always
 async def test_one_socket_can_start_a_run_follow_it_and_query_its_result(
     emulator: Emulator, socket: LiveSocket
 ) -> None:

@@ -2,7 +2,7 @@
 
 from schema.contract.keys import AssistantKey, MessageKey, to_file_id, to_global_id
 from tests.support.emulator import Emulator
-from tests.support.faces import both_faces, counts_calls, second_dialect, unmapped
+from tests.support.faces import both_faces, both_faces_always, counts_calls, second_dialect, unmapped
 from tests.support.gateway import Gateway
 from tests.support.mutations import assistant, mutate, refusal, succeed, thread_with_question, waiting_run
 
@@ -169,6 +169,7 @@ async def test_a_thread_and_its_run_are_created_in_one_call(emulator: Emulator, 
     assert emulator.counts.by_operation == {"createThreadAndRun": 1}
 
 
+@both_faces_always
 async def test_tool_outputs_are_submitted_and_the_run_goes_on(emulator: Emulator, gateway: Gateway) -> None:
     run, call_id = await waiting_run(emulator)
     run_id = to_global_id(run)

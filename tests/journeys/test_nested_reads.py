@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.server.app import listening
 from schema.contract.keys import MessageKey, RunKey, ThreadKey, to_file_id, to_global_id
 from tests.support.emulator import Emulator
-from tests.support.faces import both_faces, counts_calls, second_dialect, unmapped
+from tests.support.faces import both_faces, both_faces_always, counts_calls, second_dialect, unmapped
 from tests.support.gateway import Gateway, running_gateway
 
 pytestmark = both_faces
@@ -29,6 +29,7 @@ async def finished_run(emulator: Emulator, question: str = "What is 2 + 2?") -> 
     return thread["id"], run["id"]
 
 
+@both_faces_always
 async def test_one_query_gives_thread_messages_run_steps_and_assistant(emulator: Emulator, gateway: Gateway) -> None:
     thread_id, run_id = await finished_run(emulator)
     data = await gateway.data(
