@@ -18,9 +18,7 @@ import msgspec
 
 from gateway.upstream.responses.bound_upstream import BoundUpstream, not_found
 from gateway.upstream.responses.conversation_operations import (
-    GET_RESPONSE,
     LIST_RESPONSES,
-    OneResponseKey,
     ResponsePageKey,
 )
 from gateway.upstream.responses.kept_records import ChainRecord
@@ -34,6 +32,7 @@ from gateway.upstream.responses.loaded_chain import (
     unstored_response,
 )
 from gateway.upstream.responses.open_calls import answer_asked_in_vain
+from gateway.upstream.responses.response_reads import ResponseReads
 from gateway.upstream.responses.response_wire import ResponseObject
 from gateway.upstream.responses.run_chains import conversation_id_of
 from schema.contract.errors import ErrorCode, GatewayError
@@ -56,6 +55,7 @@ class ChainReads:
 
     def __init__(self, upstream: BoundUpstream, *, wait_seconds: float) -> None:
         self._upstream = upstream
+        self._responses = ResponseReads(upstream.calls)
         self._wait_seconds = wait_seconds
         self._waiting: dict[RunKey, LoadedChain] = {}  # the latest alone
 
@@ -210,11 +210,8 @@ class ChainReads:
     ) -> dict[RunKey, LoadedChain | GatewayError]:
         listed = [key for key in keys if key not in records] if self._upstream.dialect.lists_runs else []
         ids = {key: records[key].response_ids if key in records else (key.run_id,) for key in keys if key not in listed}
-        calls = self._upstream.calls
-        response_keys = list(dict.fromkeys(OneResponseKey(each) for chain_ids in ids.values() for each in chain_ids))
-        reading = calls.read_all(GET_RESPONSE, response_keys)
-        responses, in_threads = await asyncio.gather(reading, self._find_listed(listed))
-        by_id = {key.response_id: response for key, response in zip(response_keys, responses, strict=True)}
+        reading = self._responses.read([each for chain_ids in ids.values() for each in chain_ids])
+        by_id, in_threads = await asyncio.gather(reading, self._find_listed(listed))
         loaded: dict[RunKey, LoadedChain | GatewayError] = {**in_threads}
         for key, chain_ids in ids.items():
             found = [by_id[each] for each in chain_ids]
