@@ -27,8 +27,8 @@ from schema.engine.worker_thread import WorkerThread
 MAX_DOCUMENT_CHARACTERS = 100_000
 """The longest document. The lexer takes up to 0.4 microseconds for a character. Long texts belong in variables."""
 
-CHARACTERS_PER_PLANNED_FIELD = 4
-"""The size of a planned field, as the characters of a document whose syntax tree is as large. Measured."""
+CHARACTERS_PER_PLANNED_FIELD = 8
+"""The size of a planned and compiled field, as the characters of a document whose syntax tree is as large. Measured."""
 
 MAX_INLINE_CHARACTERS = 1_000
 """The longest document that is read on the event loop, which takes a few milliseconds at most."""

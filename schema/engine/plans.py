@@ -46,7 +46,7 @@ class DocumentPlans:
 
     @property
     def size(self) -> int:
-        """The number of planned fields and positions. Each takes up to a kilobyte."""
+        """The number of planned fields and positions. Each takes up to two kilobytes."""
         return sum(plans.field_count + len(plans) for plans in self._variants.values())
 
     @property

@@ -79,10 +79,10 @@ def test_the_plans_of_a_document_count_towards_its_size() -> None:
     cache.store(first := document("first"))
     cache.store(document("other"))
     for number in range(9):
-        cache.store(planned(str(number), 22))
+        cache.store(planned(str(number), 11))
     assert cache.get(text("first")) is first
-    cache.store(planned("9", 22))
-    cache.store(planned("10", 22))
+    cache.store(planned("9", 11))
+    cache.store(planned("10", 11))
     assert cache.get(text("other")) is None
     assert cache.get(text("first")) is first
     assert first.plans.size == 0
@@ -90,11 +90,11 @@ def test_the_plans_of_a_document_count_towards_its_size() -> None:
 
 def test_plans_that_are_too_large_are_dropped() -> None:
     cache = DocumentCache(1000)
-    cache.store(a := planned("a", 22))
-    assert a.plans.size == 22
-    a.plans._variants["always"].field_count = 30
-    cache.update_size(planned("a", 22))
-    assert a.plans.size == 30
+    cache.store(a := planned("a", 11))
+    assert a.plans.size == 11
+    a.plans._variants["always"].field_count = 15
+    cache.update_size(planned("a", 11))
+    assert a.plans.size == 15
     cache.update_size(a)
     assert a.plans.size == 0
     assert cache.get(text("a")) is a
