@@ -228,11 +228,11 @@ class MemoryRecordStore:
             del record.texts[message_id]
         return len(found)
 
-    async def remove_marks_before(self, removed_at_ms: int) -> int:
+    async def remove_marks_before(self, removed_at_ms: int) -> bool:
         old = [key for key, at_ms in self._removed.items() if at_ms < removed_at_ms and not self._keeps(key)]
         for key in old:
             del self._removed[key]
-        return len(old)
+        return bool(old)
 
     def _keeps(self, key: MessageKey) -> bool:
         """Return whether anything is kept of a message, or of a thread, in whosever record."""

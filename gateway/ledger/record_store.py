@@ -165,8 +165,8 @@ class RecordStore(Protocol):
     async def remove_message_texts(self, limit: int) -> int:
         """Remove the words of at most `limit` messages of any owner, but no titles. Returns their number."""
 
-    async def remove_marks_before(self, removed_at_ms: int) -> int:
+    async def remove_marks_before(self, removed_at_ms: int) -> bool:
         """Remove the marks of older removals, behind which no sighting comes any more, but for unfinished ones.
 
-        Returns their number.
+        Returns whether there were any.
         """

@@ -253,7 +253,7 @@ class SqlRecordStore(SqlRemovals):
 
         return await self._database.write(work)
 
-    async def remove_marks_before(self, removed_at_ms: int) -> int:
+    async def remove_marks_before(self, removed_at_ms: int) -> bool:
         unfinished = select_unfinished_removals(self._upstream_digest, EARLIEST_MS, removed_at_ms)
         old = (
             REMOVALS.c.upstream == self._upstream_digest,
@@ -261,8 +261,8 @@ class SqlRecordStore(SqlRemovals):
             tuple_(REMOVALS.c.thread_id, REMOVALS.c.message_id).not_in(unfinished),
         )
 
-        async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(delete(REMOVALS).where(*old))).rowcount
+        async def work(connection: AsyncConnection) -> bool:
+            return (await connection.execute(delete(REMOVALS).where(*old))).rowcount > 0
 
         return await self._database.write(work)
 

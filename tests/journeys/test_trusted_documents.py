@@ -190,7 +190,7 @@ async def test_documents_are_warm_from_the_start_and_a_bad_one_is_told(
     async with running_gateway(emulator.url, gateway_documents=str(tmp_path), gateway_documents_only="on") as gateway:
         assert "the document \"bad\": the schema refuses it: Cannot query field 'missing'" in caplog.text
         parsed: list[str] = []
-        monkeypatch.setattr("schema.engine.documents.parse", lambda text, **_: parsed.append(text))
+        monkeypatch.setattr("schema.engine.documents.parse_document", lambda text, **_: parsed.append(text))
         body = {"documentId": "nested", "variables": {"id": "thread_none"}}
         reply = await gateway.post(body, headers={"Authorization": AUTHORIZATION})
         assert reply.status == 200

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from graphql import DocumentNode, parse
+from graphql import DocumentNode
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
@@ -18,6 +18,7 @@ from schema.contract.encoded_json import to_pieces
 from schema.contract.errors import ErrorCode, GatewayError
 from schema.contract.run_events import LaggedChange
 from schema.engine.context import Context
+from schema.engine.parsing import parse_document
 from schema.operations.start_subscription import StartedSubscription
 from schema.root import build_schema
 from tests.gateway.cache.cached_queries import ExecutionCounter, operation_runner, run_query
@@ -102,9 +103,9 @@ async def test_a_document_is_parsed_once_for_all_uses(runner: OperationRunner, m
 
     def counted(text: str, **options: Any) -> DocumentNode:
         parsed.append(text)
-        return parse(text, **options)
+        return parse_document(text, **options)
 
-    monkeypatch.setattr("schema.engine.documents.parse", counted)
+    monkeypatch.setattr("schema.engine.documents.parse_document", counted)
     for query in ("{", "{ nonsense }", "query { upstream { version } } #" + "x" * 50_000):  # none of them is cached
         request = await runner.parse_request(GraphQLRequest(query), PRINCIPAL)
         assert (request.ambiguity_error, request.is_subscription) == (None, False)
