@@ -181,7 +181,7 @@ async def test_many_long_responses_stay_within_the_memory_limit(
 ) -> None:
     await emulator.post(f"/threads/{thread_id}/messages", {"role": "user", "content": "word " * 300})
     emulator.clock.advance(86_400)
-    async with running_gateway(emulator.url, gateway_cache=True, gateway_cache_bytes=800_000) as gateway:
+    async with running_gateway(emulator.url, gateway_cache=True, gateway_cache_bytes=400_000) as gateway:
         answers = [await ask(gateway, {"id": thread_id, "size": size}) for size in range(1, 31)]
         assert len(executed) == 30
         assert await ask(gateway, {"id": thread_id, "size": 30}) == answers[-1]

@@ -16,6 +16,7 @@ FLOORS: Mapping[str, float] = {
     "schema/graph": 99,
     "schema/operations": 95,
     "gateway/cache": 97,
+    "gateway/copying": 80,
     "gateway/emulator": 97,
     "gateway/files": 90,
     "gateway/identity": 98,
