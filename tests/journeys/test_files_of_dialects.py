@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from gateway.ledger.memory_kept_records import make_memory_records
+from gateway.ledger.ownership import BorrowedLedger
 from gateway.upstream.dialects import DIALECTS
 from tests.support.emulator import AUTHORIZATION, Emulator
 from tests.support.file_client import error_of, target, uploaded
@@ -17,6 +19,9 @@ UPSTREAMS: dict[str, tuple[str, dict[str, Any]]] = {
     "lenient": ("/v1", {}),
     "azure-openai": ("/openai", {"upstream_api_version": "2024-05-01-preview"}),
     "azure-foundry": ("/api/projects/demo", {}),
+    "openai-responses": ("/v1", {}),
+    "foundry-responses": ("/openai/v1", {}),
+    "lenient-responses": ("/v1", {}),
 }
 
 
@@ -27,7 +32,10 @@ def test_each_dialect_is_here() -> None:
 @pytest.mark.parametrize("dialect", UPSTREAMS)
 async def test_a_file_is_sent_read_and_deleted(dialect: str, emulator: Emulator) -> None:
     path, options = UPSTREAMS[dialect]
-    async with running_gateway(f"{emulator.root_url}{path}", upstream_dialect=dialect, **options) as gateway:
+    ledger = BorrowedLedger(None, kept=make_memory_records())  # the dialects of responses need one
+    async with running_gateway(
+        f"{emulator.root_url}{path}", upstream_dialect=dialect, ledger=ledger, **options
+    ) as gateway:
         gateway.credential = AUTHORIZATION
         made = await uploaded(gateway, PNG, "flag.png")
         address = target(made["contentUrl"])
