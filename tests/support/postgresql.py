@@ -30,10 +30,13 @@ class PostgreSQL:
         return Path(self._server.get_postmaster_info().socket_path)
 
     def create_database(self) -> str:
-        """Create an empty database, and return its URL."""
+        """Create an empty database, and return its URL.
+
+        Connecting may take long on a busy machine, and no test of this server is about how long.
+        """
         name = f"ledger_{uuid4().hex}"
         self._server.psql(f"CREATE DATABASE {name};")
-        return f"postgresql://postgres@/{name}?host={self.socket.parent}"
+        return f"postgresql://postgres@/{name}?host={self.socket.parent}&connect_timeout=15"
 
     def kill(self) -> None:
         """End the server like a crash, if it runs."""
