@@ -71,6 +71,7 @@ async def test_names_that_mean_something_in_python_are_names_of_fields() -> None
         assert data == {"thread": dict.fromkeys(names, "thread_1")}
 
 
+@pytest.mark.compiled
 async def test_a_plan_is_compiled_once_many_objects_were_met(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(object_plan, "COMPILED_AFTER", COMPILED_AFTER)
     document = '{ thread(id: "thread_1") { messages(first: 100) { nodes { text } } } }'
@@ -80,6 +81,7 @@ async def test_a_plan_is_compiled_once_many_objects_were_met(monkeypatch: pytest
     assert compiled == ["text"]
 
 
+@pytest.mark.compiled
 async def test_an_object_with_very_many_fields_is_completed_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = count_compilations(monkeypatch)
     for count in (object_plan.MAX_COMPILED_FIELDS, object_plan.MAX_COMPILED_FIELDS + 1):
@@ -91,6 +93,7 @@ async def test_an_object_with_very_many_fields_is_completed_field_by_field(monke
     assert all(names.count(" ") < object_plan.MAX_COMPILED_FIELDS for names in compiled)
 
 
+@pytest.mark.compiled
 async def test_a_pinned_document_is_compiled_before_it_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
     text = '{ pinned: thread(id: "thread_1") { messages { nodes { text } } } }'
     compiled = count_compilations(monkeypatch)

@@ -35,6 +35,7 @@ async def execute_counted(api: FakeThreadsApi, **bounds: Any) -> tuple[Any, Cont
     return result, context
 
 
+@pytest.mark.compiled
 async def test_a_part_that_stands_often_is_counted_as_often() -> None:
     same, same_context = await execute_counted(messages_of_runs(["run_00"] * 30))
     other, other_context = await execute_counted(messages_of_runs([f"run_{number:02}" for number in range(30)]))
@@ -120,6 +121,7 @@ async def test_one_fragment_under_many_aliases_is_as_the_same_written_out(
             assert getattr(shared_context.answer_size, size) == getattr(context.answer_size, size)
 
 
+@pytest.mark.compiled
 async def test_the_lists_of_one_thread_under_many_aliases_are_completed_once() -> None:
     shared, _ = await execute_aliases(6, LISTS[1], as_fragment=True)
     lists = {id(shared[f"t{number}"]["messages"]) for number in range(6)}
