@@ -35,7 +35,7 @@ class ResponseReads:
         return {**found, **(await self.read(given_up))} if given_up else found
 
     async def _read_all(self, ids: Sequence[str]) -> dict[str, ResponseObject | GatewayError]:
-        """Read responses that nobody reads yet. Others who wait get None for them if this reader is cancelled."""
+        """Read responses that no other reader has begun to read. If this one is cancelled, those who wait get None."""
         loop = asyncio.get_running_loop()
         futures = {each: loop.create_future() for each in ids}
         self._reading |= futures

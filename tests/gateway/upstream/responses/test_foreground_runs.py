@@ -1,14 +1,15 @@
 """Runs in the foreground through the port: they end with their reader, which may be another gateway."""
 
 from dataclasses import replace
+from typing import Any
 
 from gateway.emulator.clock import ManualClock
 from gateway.upstream.responses.kept_records import KeptRecords
 from gateway.upstream.responses.lost_chains import LostChains
-from gateway.upstream.responses.responses_client import ResponsesClient
+from gateway.upstream.responses.responses_client import BoundResponsesApi, ResponsesClient
 from schema.contract import writes
 from schema.contract.errors import ErrorCode
-from schema.contract.keys import ThreadKey
+from schema.contract.keys import RunKey, ThreadKey
 from schema.contract.kinds import RUN_STEPS, RUNS, RunStepPageKey
 from schema.contract.wire import Page, RunObject
 from tests.support.emulator import AUTHORIZATION, Emulator
@@ -28,15 +29,23 @@ from tests.support.responses_port import (
 __all__ = ["client", "kept"]  # fixtures
 
 
-async def test_a_foreground_run_without_a_reader_has_failed_after_its_lease(
-    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
-) -> None:
+async def begin_in_foreground(
+    client: ResponsesClient, kept: KeptRecords, **fields: Any
+) -> tuple[ManualClock, BoundResponsesApi, RunKey]:
+    """Start a run that is kept as one in the foreground, whose lease is 30 s by the clock that is returned."""
     clock = ManualClock()
     client.lost_chains = LostChains(kept, 30, clock.now)
     api = client.bind(AUTHORIZATION)
     key = await start(api, await new_thread(api))
     chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false}'))
+    await kept.chains.add_chain(replace(chain, **{"request": b'{"background": false}', **fields}))
+    return clock, api, key
+
+
+async def test_a_foreground_run_without_a_reader_has_failed_after_its_lease(
+    emulator: Emulator, client: ResponsesClient, kept: KeptRecords
+) -> None:
+    clock, api, key = await begin_in_foreground(client, kept)
     assert await status_of(api, key) == "queued"
     await kept.locks.release(key.thread_id, key.run_id)
     # Redis may have lost the lease of a run that is read.
@@ -52,12 +61,7 @@ async def test_a_foreground_run_that_another_gateway_reads_is_cancelled_though_i
     emulator: Emulator, client: ResponsesClient, kept: KeptRecords
 ) -> None:
     """Its reader looks at the record now and then, which shows nothing but the wish until then."""
-    clock = ManualClock()
-    client.lost_chains = LostChains(kept, 30, clock.now)
-    api = client.bind(AUTHORIZATION)
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false}', status="in_progress"))
+    clock, api, key = await begin_in_foreground(client, kept, status="in_progress")
     assert (await api.write(writes.CANCEL_RUN, key, None)).status == "cancelling"
     assert await status_of(api, key) == "cancelling"
     assert (await kept.chains.find_chains([key.run_id]))[key.run_id].status == "cancelling"
@@ -72,12 +76,8 @@ async def test_a_foreground_run_that_its_server_has_not_stored_yet_is_in_progres
     emulator: Emulator, client: ResponsesClient, kept: KeptRecords
 ) -> None:
     """Some servers store a response once it has ended. Until then it is not found."""
-    clock = ManualClock()
-    client.lost_chains = LostChains(kept, 30, clock.now)
-    api = client.bind(AUTHORIZATION)
-    key = await start(api, await new_thread(api))
-    chain = (await kept.chains.find_chains([key.run_id]))[key.run_id]
-    await kept.chains.add_chain(replace(chain, request=b'{"background": false, "model": "gpt-4o"}'))
+    request = b'{"background": false, "model": "gpt-4o"}'
+    clock, api, key = await begin_in_foreground(client, kept, request=request)
     await emulator.delete(f"/responses/{key.run_id}")
     (run,) = await api.get(RUNS, [key])
     assert isinstance(run, RunObject)
